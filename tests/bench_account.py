@@ -93,7 +93,8 @@ def account(name: str, root: str, threads: int, compile: str) -> Account:
 
     from tests import bench_trainer, product_rate, small_runs
     from tui_gen import config as configs
-    from tui_gen import event_log, runs
+    from tui_gen import runs
+    from tui_gen.log import event_log
     from tui_gen.train.run.loop import RunLoop
 
     torch.set_num_threads(threads)

@@ -16,7 +16,8 @@ def long_run(folder: Path) -> Path:
     import numpy as np
 
     from tests import fake_worker
-    from tui_gen import columns, event_log, events
+    from tui_gen import columns, events
+    from tui_gen.log import event_log
 
     run, rng, t = fake_worker.make_run(folder), np.random.default_rng(0), 1.8e9
     log = event_log.EventWriter(run / "events.jsonl")

@@ -71,8 +71,8 @@ def _estimate(recipe: str, overrides: list[str], root: str, folder: Path) -> flo
     import msgspec
 
     from tui_gen import config as configs
-    from tui_gen.network import Network
     from tui_gen.train.run import warm
+    from tui_gen.verdicts.network import Network
 
     warm._warm_up()
     config, catalog, classes = _config(recipe, overrides, root)
@@ -84,7 +84,8 @@ def _real(recipe: str, overrides: list[str], root: str, folder: Path) -> float:
     import torch
 
     from tui_gen import config as configs
-    from tui_gen import event_log, runs
+    from tui_gen import runs
+    from tui_gen.log import event_log
     from tui_gen.train.data import dataset_of
     from tui_gen.train.data.matching import load_as
     from tui_gen.train.engine.trainer import Trainer

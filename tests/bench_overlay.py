@@ -16,7 +16,8 @@ from tests.bench_runs import row
 from tests.pty_terminal import ROOT
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events
+from tui_gen import events
+from tui_gen.log import event_log
 
 RUNS, STEPS, METRICS, FAST, SIZE = 8, 50_000, 20, 250, (200, 50)
 OPEN = """

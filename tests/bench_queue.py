@@ -12,7 +12,8 @@ from tests.bench import Figure, Settings
 from tests.bench_workbench import WORKBENCH, sockets
 from tests.pty_terminal import KITTY, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import queueing, runs
+from tui_gen import runs
+from tui_gen.queue import queueing
 
 MOST = 200.0
 """Milliseconds from the key to the words on the screen, at most."""

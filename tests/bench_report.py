@@ -21,7 +21,8 @@ def add_samples(run: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from tui_gen import event_log, events
+    from tui_gen import events
+    from tui_gen.log import event_log
 
     rng, tile, tiles = np.random.default_rng(1), 32, 8
     side = tiles * (tile + 1) - 1

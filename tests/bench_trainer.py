@@ -22,7 +22,8 @@ from tests.bench import Figure, Settings, ratio
 from tests.process_tree import family
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, launch, runs
+from tui_gen import events, launch, runs
+from tui_gen.log import event_log
 from tui_gen.places import cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]

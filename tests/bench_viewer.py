@@ -25,7 +25,8 @@ from tests.bench import Figure, Settings
 from tests.process_tree import cpu_seconds, family, own_seconds
 from tests.pty_terminal import KITTY, ROOT, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import event_log, events, runs
+from tui_gen import events, runs
+from tui_gen.log import event_log
 
 SIZE = (200, 50)
 STEPS, FAST = 50_000, 250

@@ -23,7 +23,8 @@ from tests import fake_worker
 from tests.bench_runs import make_runs
 from tests.far import ssh_script
 from tests.waiting import wait_for
-from tui_gen import event_log, events, presence, runs
+from tui_gen import events, presence, runs
+from tui_gen.log import event_log
 
 SECONDS = 20.0
 """For which bytes are counted."""

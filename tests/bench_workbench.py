@@ -16,7 +16,8 @@ from tests import bench_trainer
 from tests.bench import Figure, Settings, ratio
 from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import event_log, events, runs
+from tui_gen import events, runs
+from tui_gen.log import event_log
 
 WORKBENCH = [sys.executable, "-m", "tui_gen"]
 MINIMAL = [

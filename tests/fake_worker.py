@@ -27,9 +27,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from tui_gen import batch, columns, control, event_log, events, hosts, launch, presence, quality, runs
+from tui_gen import batch, columns, control, events, hosts, launch, presence, quality, runs
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
+from tui_gen.log import event_log
 from tui_gen.params import Param
 from tui_gen.presence import Hold
 from tui_gen.request_file import Postbox

@@ -6,7 +6,8 @@ import threading
 
 from tests import small_runs
 from tui_gen import config as configs
-from tui_gen import control, event_log, runs
+from tui_gen import control, runs
+from tui_gen.log import event_log
 from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 

@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tui_gen import bottleneck, columns, dependencies, event_log, events, health, quality, rollbacks, runs, usage
+from tui_gen import columns, dependencies, events, quality, rollbacks, runs, usage
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import FrameOptions, Plot
+from tui_gen.log import event_log
 from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
 from tui_gen.report.exports.csv import rows
 from tui_gen.report.plain import JsonDisplay, PlainDisplay, pace
 from tui_gen.report.stdout import Outlet
+from tui_gen.verdicts import bottleneck, health
 from tui_gen.view import RunView
 
 NUMBERS = [

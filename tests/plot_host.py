@@ -20,10 +20,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tests.hosts import ThemedApp
-from tui_gen import event_log, events
+from tui_gen import events
 from tui_gen.app.panes.losses.pane import LossesPane
 from tui_gen.app.panes.samples.pane import SamplesPane
 from tui_gen.draw.terminal import Terminal, probe
+from tui_gen.log import event_log
 from tui_gen.view import RunView
 
 

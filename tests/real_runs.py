@@ -13,7 +13,8 @@ from tests.fake_worker import make_run
 from tests.forked_workers import Forked, forking
 from tests.pty_terminal import PLAIN, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import event_log, events, launch, runs
+from tui_gen import events, launch, runs
+from tui_gen.log import event_log
 
 TINY = (
     "train.steps=100000000", "train.batch_size=16", "train.threads=1", "train.compile=off", "train.device=cpu",

@@ -18,12 +18,13 @@ from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
 from tests.test_restore import saved
 from tests.waiting import wait_for, wait_for_async
-from tui_gen import event_log, events
+from tui_gen import events
 from tui_gen.app.panes.explore import pane as panes
 from tui_gen.app.panes.explore.pane import ExplorePane
 from tui_gen.app.panes.explore.place import Stay
 from tui_gen.app.panes.explore.plane import PlaneMap
 from tui_gen.exploring import Axes, Space, View
+from tui_gen.log import event_log
 from tui_gen.pictures import UNKNOWN
 from tui_gen.view import RunView
 

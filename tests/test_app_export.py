@@ -14,7 +14,7 @@ from tests.shell import screen_text, until, workbench
 from tests.test_replay import story
 from tui_gen import children, events
 from tui_gen.app.widgets.export_dialog import ExportDialog
-from tui_gen.event_log import EventWriter
+from tui_gen.log.event_log import EventWriter
 from tui_gen.report.exports import FORMATS
 
 

@@ -25,7 +25,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 @pytest.fixture(autouse=True)
 def no_verdict(monkeypatch):
     """The line above the plots has tests of its own."""
-    monkeypatch.setattr("tui_gen.health.verdict", lambda view: None)
+    monkeypatch.setattr("tui_gen.verdicts.health.verdict", lambda view: None)
 
 
 CURVE = [100 * 0.99**step + 10 for step in range(400)]

@@ -23,7 +23,7 @@ SPEED = {"steps_per_second": 2, "images_per_second": 0}
 @pytest.fixture
 def no_verdict(monkeypatch):
     """Without the line above the plots, which has tests of its own."""
-    monkeypatch.setattr("tui_gen.health.verdict", lambda view: None)
+    monkeypatch.setattr("tui_gen.verdicts.health.verdict", lambda view: None)
 
 
 async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wall_time(tmp_path):

@@ -9,10 +9,11 @@ import pytest
 from tests import fake_worker, test_sweeps
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.test_queueing import draft
-from tui_gen import queueing, runs
+from tui_gen import runs
 from tui_gen.app.panes.queue.pane import QueueWorkAsked
 from tui_gen.app.steering import queue_keeper
 from tui_gen.catalog import start_of
+from tui_gen.queue import queueing
 
 
 @pytest.fixture

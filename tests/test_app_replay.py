@@ -8,7 +8,7 @@ from tests import fake_worker
 from tests.shell import screen_text, until, workbench
 from tests.test_replay import Hands, story
 from tui_gen import events
-from tui_gen.event_log import EventWriter
+from tui_gen.log.event_log import EventWriter
 from tui_gen.speeds import Pace
 
 

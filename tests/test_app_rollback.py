@@ -9,7 +9,8 @@ from textual.widgets import OptionList
 from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.test_app_shell_runs import said, started, state
-from tui_gen import event_log, events
+from tui_gen import events
+from tui_gen.log import event_log
 
 
 async def test_a_live_run_goes_back_past_the_batch_of_an_alert_and_yields(monkeypatch):

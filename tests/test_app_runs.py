@@ -12,9 +12,9 @@ from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import remarks, runs
 from tui_gen.app.panes.runs.columns import cell_of, columns_for
 from tui_gen.app.panes.runs.table import RunTable
-from tui_gen.run_facts import RunRow
-from tui_gen.run_list import RunList
-from tui_gen.run_summary import RunSummary
+from tui_gen.history.run_facts import RunRow
+from tui_gen.history.run_list import RunList
+from tui_gen.history.run_summary import RunSummary
 
 
 @pytest.fixture

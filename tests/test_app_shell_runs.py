@@ -388,7 +388,8 @@ async def test_progress_of_preparations_is_in_the_status_bar(monkeypatch):
     path = fake_worker.make_run()
     async with workbench(monkeypatch, (120, 40), open_run=path) as (app, pilot):
         await until(pilot, lambda: app.conductor.view is not None)
-        from tui_gen import event_log, events
+        from tui_gen import events
+        from tui_gen.log import event_log
 
         writer = event_log.EventWriter(path / "events.jsonl")
         writer.write(events.Progress(what="downloading mnist", done=4_000_000, total=11_000_000, unit="bytes"))

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests import fake_worker
-from tui_gen import children, cli, config, event_log, events, outcome, places, runs, toml
+from tui_gen import children, cli, config, events, outcome, places, runs, toml
+from tui_gen.log import event_log
 
 FULL = Path("/dev/full")
 

@@ -6,9 +6,11 @@ import math
 
 import pytest
 
-from tui_gen import bottleneck, event_log, events, runs
-from tui_gen.bottleneck import judge
+from tui_gen import events, runs
+from tui_gen.log import event_log
 from tui_gen.usage import Gpu, Load, Spent, processor_seconds
+from tui_gen.verdicts import bottleneck
+from tui_gen.verdicts.bottleneck import judge
 from tui_gen.view import RunView, thinned
 
 STEP = {"data": 0.4, "gradients": 7.0, "optimiser": 1.0}

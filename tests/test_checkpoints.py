@@ -17,7 +17,8 @@ import torch
 from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
-from tui_gen import dependencies, event_log, events, runs, tuned
+from tui_gen import dependencies, events, runs, tuned
+from tui_gen.log import event_log
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.offline import quality as measuring

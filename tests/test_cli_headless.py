@@ -15,7 +15,8 @@ import pytest
 
 from tests import fake_cli, fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import event_log, events, launch, runs
+from tui_gen import events, launch, runs
+from tui_gen.log import event_log
 from tui_gen.params import Problem
 from tui_gen.report import headless
 

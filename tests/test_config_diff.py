@@ -9,7 +9,7 @@ import pytest
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.catalog import start_of
-from tui_gen.config_diff import ABSENT, differences
+from tui_gen.history.config_diff import ABSENT, differences
 
 CATALOG = catalogs.read()
 DIGITS = CATALOG.recipes["vae-digits"].tables

@@ -10,7 +10,7 @@ import pytest
 from tests.test_runs import CONFIG, make, me, running
 from tui_gen import belongings, runs
 from tui_gen.events import State
-from tui_gen.run_list import RunList
+from tui_gen.history.run_list import RunList
 from tui_gen.runs import RunError
 
 

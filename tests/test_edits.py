@@ -9,8 +9,9 @@ from tests.test_run_loop import Run
 from tests.waiting import wait_for
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, toml_writer
+from tui_gen import events, toml_writer
 from tui_gen.edits import merged, overriding
+from tui_gen.log import event_log
 from tui_gen.report import headless
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import belongings, event_log, events, pictures, quality, usage
-from tui_gen.event_log import EventWriter, Follower
+from tui_gen import belongings, events, pictures, quality, usage
 from tui_gen.events import Alert, Edit, Metrics, Note, Progress, Sample, State, decode, encode
+from tui_gen.log import event_log
+from tui_gen.log.event_log import EventWriter, Follower
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -347,7 +348,7 @@ def test_a_reader_keeps_up_with_a_writer_in_another_process(tmp_path):
     code = (
         "import os, random, sys\n"
         "from pathlib import Path\n"
-        "from tui_gen.event_log import EventWriter\nfrom tui_gen.events import Note\n"
+        "from tui_gen.log.event_log import EventWriter\nfrom tui_gen.events import Note\n"
         "real = os.write\n"
         "dice = random.Random(0)\n"
         "os.write = lambda fd, data: real(fd, data[: dice.randint(0, 2 * len(data))])\n"  # the kernel may take a part

@@ -11,8 +11,8 @@ from tests.known import DATASETS
 from tests.small_recipes import known
 from tui_gen import catalog
 from tui_gen.model import Batch
-from tui_gen.panels import panels_of
 from tui_gen.train.engine.building import weights_of
+from tui_gen.verdicts.panels import panels_of
 
 RECIPES = small_recipes.recipes()
 NO_GRADIENT = {"discriminator.score.bias"}

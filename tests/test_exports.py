@@ -12,7 +12,8 @@ import pytest
 
 from tests import exporters, fake_worker
 from tests.test_restore import saved
-from tui_gen import columns, event_log, events, runs
+from tui_gen import columns, events, runs
+from tui_gen.log import event_log
 from tui_gen.report import exports
 from tui_gen.report.exports import Format
 from tui_gen.train.offline import sample

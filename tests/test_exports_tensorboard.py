@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests import fake_worker
-from tui_gen import columns, event_log, events, quality
+from tui_gen import columns, events, quality
+from tui_gen.log import event_log
 from tui_gen.report import exports
 from tui_gen.report.exports import tensorboard, tfevents
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import fake_worker
 from tui_gen import events, runs
-from tui_gen.event_log import EventWriter
+from tui_gen.log.event_log import EventWriter
 from tui_gen.pictures import Tiles
 from tui_gen.report import film
 from tui_gen.report.exports import Order, chosen, form_of, save

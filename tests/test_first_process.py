@@ -16,7 +16,8 @@ import pytest
 
 from tests import fake_cli, fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import control, first_process, launch, presence, queueing, runs
+from tui_gen import control, first_process, launch, presence, runs
+from tui_gen.queue import queueing
 from tui_gen.view import RunView
 
 APART = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]

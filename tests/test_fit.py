@@ -10,9 +10,9 @@ import torch
 from tests import small_runs
 from tui_gen import cli
 from tui_gen import config as configs
-from tui_gen.fitting import FitReply, FitRequest, Try, expected, largest, parts
 from tui_gen.report.commands import fit as command
 from tui_gen.train.offline import fit
+from tui_gen.verdicts.fitting import FitReply, FitRequest, Try, expected, largest, parts
 
 GB = 10**9
 

@@ -11,9 +11,10 @@ import torch
 from tests import fake_worker, small_runs
 from tests.loop_run import Run
 from tui_gen import catalog as catalogs
-from tui_gen import cli, event_log, events, forking, forks, log_prefix, runs
+from tui_gen import cli, events, forking, forks, runs
 from tui_gen import config as configs
 from tui_gen.app.steering.session import Session
+from tui_gen.log import event_log, log_prefix
 from tui_gen.marks import marks_of
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import warm

@@ -21,11 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import fake_worker, mutations
-from tui_gen import columns, event_log, events, files, runs, tails, toml
+from tui_gen import columns, events, files, runs, toml
 from tui_gen.draw.series import Series
-from tui_gen.event_log import Follower
 from tui_gen.events import Metrics, Note, State, System, decode, encode
 from tui_gen.headline import _parsed, headline
+from tui_gen.log import event_log, tails
+from tui_gen.log.event_log import Follower
 from tui_gen.view import RunView
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)

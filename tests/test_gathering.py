@@ -8,8 +8,8 @@ import numpy as np
 
 from tui_gen import events
 from tui_gen.draw.series import Series
-from tui_gen.gathering import Gathering
-from tui_gen.rows import LogBlock
+from tui_gen.log.gathering import Gathering
+from tui_gen.log.rows import LogBlock
 
 BOTH = ("a", "b")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tui_gen import catalog as catalogs
-from tui_gen.glossary import about, about_all, blocks, model_of
+from tui_gen.verdicts.glossary import about, about_all, blocks, model_of
 
 TEXT = """\
 A net does a thing, with a `kl` that

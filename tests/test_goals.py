@@ -8,7 +8,7 @@ import pytest
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.draw.series import Series
-from tui_gen.goals import Goal, about_one, goals_of
+from tui_gen.verdicts.goals import Goal, about_one, goals_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import checkpoints, children, event_log, events, forks, rollbacks, runs
+from tui_gen import checkpoints, children, events, forks, rollbacks, runs
+from tui_gen.log import event_log
 
 
 def ended(steps=200, early=120):

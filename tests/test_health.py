@@ -7,10 +7,11 @@ import pytest
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, health
+from tui_gen import events
 from tui_gen.alarms import EVERY, Alarm, Bound, faults, value_of
 from tui_gen.catalog import Aim, entry_named
 from tui_gen.draw.series import Series
+from tui_gen.verdicts import health
 from tui_gen.view import RunView
 
 CATALOG = catalogs.read()

@@ -15,15 +15,16 @@ import pytest
 from PIL import Image
 
 from tests import fake_worker, hostile
-from tui_gen import events, provenance, remarks, usage
+from tui_gen import events, remarks, usage
 from tui_gen.draw.series import Series
-from tui_gen.event_log import EventWriter
-from tui_gen.panels import panels_of
+from tui_gen.history import provenance
+from tui_gen.log.event_log import EventWriter
 from tui_gen.report.exports import Order, form_of, html, save
 from tui_gen.report.page import previews
 from tui_gen.report.page.discretion import Discretion
 from tui_gen.report.page.document import document
 from tui_gen.report.page.plots import HEIGHT, in_buckets, plot
+from tui_gen.verdicts.panels import panels_of
 from tui_gen.view import RunView
 
 FORM = form_of("html")

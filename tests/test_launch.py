@@ -19,8 +19,9 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import control, event_log, events, launch, presence, runs
+from tui_gen import control, events, launch, presence, runs
 from tui_gen.control import ControlError
+from tui_gen.log import event_log
 from tui_gen.places import called
 from tui_gen.runs import RunError, WorkerInfo
 

@@ -170,7 +170,7 @@ def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path, monkeypatch, capsy
 def trained(path):
     """Train a run in this process."""
     from tui_gen import config as configs
-    from tui_gen import event_log
+    from tui_gen.log import event_log
     from tui_gen.train.data import dataset_of, load
     from tui_gen.train.engine.trainer import Trainer
     from tui_gen.train.run.loop import RunLoop

@@ -12,9 +12,9 @@ from tui_gen import config as configs
 from tui_gen.app.steering.session import Session
 from tui_gen.control import ControlError
 from tui_gen.model import Batch, Phase
-from tui_gen.network import Layer, Network, length_words, memory_words
 from tui_gen.train.engine import layers
 from tui_gen.train.run.warm import network as measured
+from tui_gen.verdicts.network import Layer, Network, length_words, memory_words
 
 GB = 10**9
 

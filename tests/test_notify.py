@@ -14,15 +14,17 @@ from tests import fake_worker
 from tests.hostile import EVIL
 from tests.shell import until, until_shown, workbench
 from tests.waiting import wait_for
-from tui_gen import event_log, events, health, runs
+from tui_gen import events, runs
 from tui_gen.app.steering import announcing
 from tui_gen.draw import attention
 from tui_gen.draw.terminal import Terminal
+from tui_gen.log import event_log
 from tui_gen.notify import hook, record, teller, wishes
 from tui_gen.notify.beside import start_teller
 from tui_gen.notify.happenings import AGAIN, HELD, LONGEST, SILENCE, Happening, HappeningWatch, trial
 from tui_gen.report import calling
 from tui_gen.report.stdout import Outlet
+from tui_gen.verdicts import health
 from tui_gen.view import RunView
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_gen.panels import PAIRS, panels_of
+from tui_gen.verdicts.panels import PAIRS, panels_of
 
 VAE = ["vae/loss", "vae/elbo", "vae/reconstruction", "vae/kl", "vae/active_units", "vae/lr"]
 VAE += [f"val/{name}" for name in VAE[:-1]] + ["val/vae/mse", "quality/fid", "val/quality/fid"]

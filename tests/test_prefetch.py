@@ -11,9 +11,10 @@ import pytest
 
 from tests.test_rows import state_of
 from tests.waiting import wait_for
-from tui_gen import events, prefetch, runs
+from tui_gen import events, runs
 from tui_gen.app import main
 from tui_gen.events import Metrics, State
+from tui_gen.log import prefetch
 from tui_gen.view import RunView
 
 STEPS = 300

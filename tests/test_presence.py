@@ -19,12 +19,13 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import children, control, event_log, events, launch, presence, runs
+from tui_gen import children, control, events, launch, presence, runs
 from tui_gen.app.panes.runs import pane
 from tui_gen.app.panes.runs.columns import Column, cell_of
 from tui_gen.control import ControlError
+from tui_gen.history.run_facts import RunRow
+from tui_gen.log import event_log
 from tui_gen.presence import Hold, Taken
-from tui_gen.run_facts import RunRow
 from tui_gen.runs import RunError
 from tui_gen.view import RunView
 

@@ -15,7 +15,7 @@ from tests.attack import bits
 from tests.waiting import wait_for
 from tui_gen import config as configs
 from tui_gen import events, launch, resuming, runs, world
-from tui_gen.event_log import read
+from tui_gen.log.event_log import read
 from tui_gen.train.engine.exchange import Exchange
 from tui_gen.train.run import following, peers, pictures
 from tui_gen.train.run.link import PeerLink

@@ -10,7 +10,8 @@ from torch import nn
 
 from tests import small_runs
 from tui_gen import checkpoints as files
-from tui_gen import event_log, events, tuned
+from tui_gen import events, tuned
+from tui_gen.log import event_log
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.loop import RunLoop

@@ -11,7 +11,8 @@ import pytest
 from tests import fake_worker, small_runs
 from tests.attack import forked
 from tui_gen import config as configs
-from tui_gen import event_log, events, presence, proof, runs, trust
+from tui_gen import events, presence, proof, runs, trust
+from tui_gen.log import event_log
 from tui_gen.report import verifying
 from tui_gen.report.commands import verify_resume
 from tui_gen.train.offline import alike, mortal

@@ -12,8 +12,9 @@ import pytest
 
 from tests import fake_worker
 from tui_gen import catalog as catalogs
-from tui_gen import provenance, runs, starting
-from tui_gen.provenance import DIFF, FILE
+from tui_gen import runs, starting
+from tui_gen.history import provenance
+from tui_gen.history.provenance import DIFF, FILE
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 

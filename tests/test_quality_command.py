@@ -9,7 +9,8 @@ import pytest
 
 from tests import fake_worker
 from tests.test_restore import saved
-from tui_gen import children, cli, event_log, events, quality, runs
+from tui_gen import children, cli, events, quality, runs
+from tui_gen.log import event_log
 from tui_gen.train.offline import quality as measuring
 from tui_gen.view import RunView
 
@@ -126,7 +127,7 @@ def test_an_event_of_quality_survives_the_log_and_a_number_that_is_none():
 
 
 def test_curves_of_quality_share_a_plot_only_where_their_scales_do():
-    from tui_gen.panels import panels_of
+    from tui_gen.verdicts.panels import panels_of
 
     names = ["vae/loss", "val/vae/loss", *(f"quality/{name}" for name in quality.KINDS), "val/quality/fid"]
     panels = {panel.title: panel for panel in panels_of(names)}

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests import fake_worker
-from tui_gen import launch, queueing, runs
+from tui_gen import launch, runs
+from tui_gen.queue import queueing
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ import pytest
 from tests import fake_worker
 from tests.test_queueing import draft, known
 from tests.waiting import wait_for
-from tui_gen import launch, presence, provenance, queue_runner, queueing, runs, slots
-from tui_gen.queue_runner import QueueRunner
+from tui_gen import launch, presence, runs, slots
+from tui_gen.history import provenance
+from tui_gen.queue import queue_runner, queueing
+from tui_gen.queue.queue_runner import QueueRunner
 from tui_gen.signals import Signals
 
 
@@ -262,7 +264,8 @@ def test_whatever_stands_in_the_file_spoils_only_its_own_entry(root, workers):
 PROGRAM = """
 import subprocess, sys
 from tests import fake_worker
-from tui_gen import launch, queue_runner, slots
+from tui_gen import launch, slots
+from tui_gen.queue import queue_runner
 slots.here = lambda: ["cpu"]
 queue_runner.LOOK = 0.02
 def start(run, *, resume=False, model_dirs=None, hold=None):

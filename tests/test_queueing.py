@@ -11,8 +11,9 @@ import pytest
 
 from tests import fake_worker
 from tui_gen import catalog as catalogs
-from tui_gen import forecast, queueing, runs, slots
-from tui_gen.queueing import QueueDraft
+from tui_gen import runs, slots
+from tui_gen.queue import forecast, queueing
+from tui_gen.queue.queueing import QueueDraft
 
 known = functools.cache(catalogs.read)
 

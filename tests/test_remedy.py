@@ -12,8 +12,9 @@ from tests.loop_run import Run, all_ended
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, remedy
+from tui_gen import events, remedy
 from tui_gen.config import Optim, TrainConfig
+from tui_gen.log import event_log
 from tui_gen.params import parse
 from tui_gen.report import headless
 from tui_gen.report.summary import ending

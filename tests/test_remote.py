@@ -19,8 +19,10 @@ import pytest
 from tests import fake_worker
 from tests.far import FarMachine, PipeLink
 from tests.waiting import wait_for
-from tui_gen import control, event_log, events, launch, presence, remarks, runs
+from tui_gen import control, events, launch, presence, remarks, runs
 from tui_gen.app.steering.watching import FarSession, FarView
+from tui_gen.history.run_summary import STUB, Summaries
+from tui_gen.log import event_log
 from tui_gen.remote import previews
 from tui_gen.remote import watcher as watchers
 from tui_gen.remote.link import Dialling, RemoteFolder
@@ -41,7 +43,6 @@ from tui_gen.remote.messages import (
     Told,
 )
 from tui_gen.remote.watcher import Watcher
-from tui_gen.run_summary import STUB, Summaries
 from tui_gen.runs import RunError
 
 

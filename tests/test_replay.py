@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests import fake_worker
-from tui_gen import event_log, events, speeds
-from tui_gen.event_log import EventWriter
+from tui_gen import events, speeds
+from tui_gen.log import event_log
+from tui_gen.log.event_log import EventWriter
 from tui_gen.replay import IDLE, LONGEST, MOST, Playback, ReplayView, step_of
 from tui_gen.report import replaying
 from tui_gen.report.stdout import Outlet

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests import fake_worker
-from tui_gen import bottleneck, events, lines, progress, quantities, runs, states
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
+from tui_gen import events, lines, progress, quantities, runs, states
 from tui_gen.app.shell.status import facts
 from tui_gen.draw.curves import Series
 from tui_gen.draw.text import width_of
 from tui_gen.report import display, plain, summary, tables
 from tui_gen.report.curves import curves_text
 from tui_gen.report.stdout import Outlet
+from tui_gen.verdicts import bottleneck
 from tui_gen.view import RunView
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests import loop_run
 from tests.waiting import wait_for
-from tui_gen import belongings, checkpoints, control, event_log, events, launch, presence, request_file, runs
+from tui_gen import belongings, checkpoints, control, events, launch, presence, request_file, runs
 from tui_gen.control import ControlError
+from tui_gen.log import event_log
 from tui_gen.request_file import ANSWER, REQUEST, FileAnswer, FileRequest, Postbox
 
 HERE = socket.gethostname()

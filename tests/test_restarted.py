@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tests import fake_worker
-from tui_gen import batch, event_log, events, hosts, log_prefix, presence, runs
+from tui_gen import batch, events, hosts, presence, runs
+from tui_gen.log import event_log, log_prefix
 from tui_gen.report import named, restarted
 
 

@@ -16,8 +16,10 @@ from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, event_log, events, log_prefix, rollbacks, run_summary, runs
+from tui_gen import checkpoints, control, events, rollbacks, runs
 from tui_gen import config as configs
+from tui_gen.history import run_summary
+from tui_gen.log import event_log, log_prefix
 from tui_gen.marks import marks_of
 from tui_gen.train.offline import alike
 from tui_gen.train.run.offences import Offence

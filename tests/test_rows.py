@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tui_gen import columns, event_log, events, prefetch, rows, runs
+from tui_gen import columns, events, runs
 from tui_gen.events import Alert, Metrics, Note, Resume, State, System
+from tui_gen.log import event_log, prefetch, rows
+from tui_gen.log.rows import LogBlock, LogRow, Reader
 from tui_gen.replay import step_of
-from tui_gen.rows import LogBlock, LogRow, Reader
 from tui_gen.view import RunView
 
 NAMES = ["d/loss", "g/loss", "val/vae/loss", "é/ü", "a\tb", "a b", 'q"\\uote', "", "x" * 200]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests import fake_worker
 from tui_gen import config as configs
 from tui_gen import proof, remarks, runs
-from tui_gen.run_facts import FACTS, RunRow, ordered, text_of
-from tui_gen.run_filter import FilterError, RunFilter
-from tui_gen.run_settings import RunSettings, values_of
-from tui_gen.run_summary import RunSummary
+from tui_gen.history.run_facts import FACTS, RunRow, ordered, text_of
+from tui_gen.history.run_filter import FilterError, RunFilter
+from tui_gen.history.run_settings import RunSettings, values_of
+from tui_gen.history.run_summary import RunSummary
 
 
 def row(name="a", best=None, better="lower", metric="vae/loss", **fields):

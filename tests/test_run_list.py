@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from tests import fake_worker
-from tui_gen import control, remarks, run_index, run_list, runs
-from tui_gen.run_list import AROUND, RunList
+from tui_gen import control, remarks, runs
+from tui_gen.history import run_index, run_list
+from tui_gen.history.run_list import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
 

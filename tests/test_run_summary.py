@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from tests import fake_worker
-from tui_gen import columns, events, run_summary, runs
-from tui_gen.event_log import EventWriter
-from tui_gen.run_summary import NOTHING, Digest, Summaries, summary_of
+from tui_gen import columns, events, runs
+from tui_gen.history import run_summary
+from tui_gen.history.run_summary import NOTHING, Digest, Summaries, summary_of
+from tui_gen.log.event_log import EventWriter
 from tui_gen.view import RunView
 
 

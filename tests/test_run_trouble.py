@@ -19,13 +19,15 @@ import torch
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import bottleneck, control, event_log, runs
+from tui_gen import control, runs
 from tui_gen.app.steering import conductor
+from tui_gen.log import event_log
 from tui_gen.train import cutting
 from tui_gen.train.data import loading
 from tui_gen.train.data.sources import Mapped
 from tui_gen.train.engine import trainer as trainers
 from tui_gen.train.run import checkpoints, record, worker
+from tui_gen.verdicts import bottleneck
 from tui_gen.view import RunView
 
 

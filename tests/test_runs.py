@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events, presence, runs, tails
-from tui_gen.event_log import EventWriter
+from tui_gen import events, presence, runs
 from tui_gen.events import Edit, Event, Metrics, Note, Resume, State, System
+from tui_gen.log import tails
+from tui_gen.log.event_log import EventWriter
+from tui_gen.log.tails import tail_cache, tail_of
 from tui_gen.runs import RunError, WorkerInfo
-from tui_gen.tails import tail_cache, tail_of
 
 CONFIG = 'name = "a run"\n[model]\nname = "vae"\n[dataset]\nname = "digits"\n[train]\nsteps = 500\n'
 HERE = socket.gethostname()

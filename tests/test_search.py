@@ -16,8 +16,10 @@ from tests import fake_worker
 from tests.test_queueing import known
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, launch, queueing, runs, slots, space
+from tui_gen import events, launch, runs, slots, space
 from tui_gen.app.panes.sweeps import pane
+from tui_gen.log import event_log
+from tui_gen.queue import queueing
 from tui_gen.search import asking, keeper, specs
 from tui_gen.search import study as study_module
 from tui_gen.search.asking import SearchWish

@@ -14,9 +14,10 @@ import pytest
 
 from tests import fake_cli
 from tests.waiting import wait_for
-from tui_gen import checkpoints, hosts, marks, run_details, runs
+from tui_gen import checkpoints, hosts, marks, runs
+from tui_gen.history import run_details
+from tui_gen.history.run_facts import RunRow
 from tui_gen.report.commands import slurm
-from tui_gen.run_facts import RunRow
 from tui_gen.view import RunView
 
 BASH = pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")

@@ -16,9 +16,11 @@ from tests.test_queue_command import queue, work  # noqa: F401 - a fixture
 from tests.test_queueing import known
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, params, queueing, runs, space, sweeps
+from tui_gen import events, params, runs, space, sweeps
 from tui_gen.config import ConfigError
+from tui_gen.log import event_log
 from tui_gen.params import Param
+from tui_gen.queue import queueing
 
 SETTINGS = {
     "model.latent": Param("latent", "int", 16, ge=1, le=1024),

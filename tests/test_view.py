@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.waiting import wait_for
 from tui_gen import events, runs
 from tui_gen.app.shell.status import StatusBar
-from tui_gen.event_log import EventWriter
 from tui_gen.events import Alert, Checkpoint, Edit, Metrics, Note, Plan, Progress, Resume, Sample, State, System
+from tui_gen.log.event_log import EventWriter
 from tui_gen.view import RunView
 
 
@@ -349,7 +349,7 @@ def test_a_long_log_takes_time_in_proportion_to_its_length(run):
 def test_a_reader_keeps_up_with_a_live_run(run, view, mine):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from tui_gen.event_log import EventWriter\nfrom tui_gen.events import Metrics\n"
+        "from tui_gen.log.event_log import EventWriter\nfrom tui_gen.events import Metrics\n"
         "writer = EventWriter(Path(sys.argv[1]))\n"
         "for step in range(0, 3000, 3):\n"
         "    writer.write(Metrics(start=step, values={'vae/loss': [1.0 * step, 1.0 * step + 1, 1.0 * step + 2]}))\n"

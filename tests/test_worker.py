@@ -19,8 +19,8 @@ from tests import small_runs
 from tests.forked_workers import forking
 from tests.waiting import wait_for
 from tui_gen import children, control, launch, runs, trust
-from tui_gen.event_log import EventWriter
 from tui_gen.events import Resume
+from tui_gen.log.event_log import EventWriter
 from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 

@@ -11,7 +11,8 @@ import torch
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import control, event_log, events
+from tui_gen import control, events
+from tui_gen.log import event_log
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.offline.alike import unlike
 from tui_gen.train.run import yielding

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import checkpoints, event_log, events, runs
+from tui_gen import checkpoints, events, runs
 from tui_gen import config as configs
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.config import ConfigError, RunConfig
+from tui_gen.log import event_log
 from tui_gen.params import Problem, nearest
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tui_gen import event_log, events
+from tui_gen import events
+from tui_gen.log import event_log
 from tui_gen.params import show
 
 Edits = list[dict[str, Any]]

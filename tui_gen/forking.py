@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui_gen import checkpoints, events, log_prefix, provenance, rollbacks, runs, starting
+from tui_gen import checkpoints, events, rollbacks, runs, starting
 from tui_gen import config as configs
 from tui_gen.files import open_regular
+from tui_gen.history import provenance
+from tui_gen.log import log_prefix
 from tui_gen.params import Param, Problem, show
 from tui_gen.places import called, shown
 from tui_gen.quantities import count

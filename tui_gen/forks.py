@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tui_gen import event_log, events
+from tui_gen import events
 from tui_gen.belongings import LOG
 from tui_gen.files import open_regular
+from tui_gen.log import event_log
 from tui_gen.params import show
 from tui_gen.quantities import count
 

@@ -22,10 +22,10 @@ import msgspec
 from tui_gen import checkpoints, children, control, presence, request_file, runs, world
 from tui_gen.batch import TERMINATE
 from tui_gen.files import open_log
-from tui_gen.network import Network
 from tui_gen.params import Problem
 from tui_gen.places import called
 from tui_gen.presence import Hold
+from tui_gen.verdicts.network import Network
 
 TUNING = {
     "KMP_BLOCKTIME": "0",

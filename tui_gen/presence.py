@@ -25,8 +25,9 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import batch, event_log
+from tui_gen import batch
 from tui_gen.files import read_regular
+from tui_gen.log import event_log
 
 LOCK = "worker.lock"
 WORKER = "worker.json"

@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import __version__, event_log, events, toml
+from tui_gen import __version__, events, toml
 from tui_gen.files import read_regular, written_aside
 from tui_gen.headline import headline
+from tui_gen.log import event_log
 from tui_gen.places import cache_dir
 
 FOLDER = "proofs"

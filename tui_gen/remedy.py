@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_gen import event_log, events
+from tui_gen import events
+from tui_gen.log import event_log
 from tui_gen.params import show
 
 EARLY = 100

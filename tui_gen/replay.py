@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tui_gen import event_log, events
-from tui_gen.event_log import CHUNK, Decode
-from tui_gen.rows import Reader
+from tui_gen import events
+from tui_gen.log import event_log
+from tui_gen.log.event_log import CHUNK, Decode
+from tui_gen.log.rows import Reader
+from tui_gen.log.tails import tail_of
 from tui_gen.speeds import USUAL, Pace, next_speed, shown
-from tui_gen.tails import tail_of
 from tui_gen.view import RunView
 
 IDLE, LONGEST = 1.0, 60.0

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tui_gen import checkpoints, edits, event_log, events, remedy, runs
+from tui_gen import checkpoints, edits, events, remedy, runs
 from tui_gen.config import RunConfig
+from tui_gen.log import event_log
 from tui_gen.quantities import count
 
 UNDONE = "undone"

@@ -21,13 +21,15 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import belongings, event_log, events, presence, remarks
+from tui_gen import belongings, events, presence, remarks
 from tui_gen.belongings import CONFIG as CONFIG
 from tui_gen.belongings import LOG as LOG
 from tui_gen.belongings import is_run as is_run
 from tui_gen.belongings import marked
 from tui_gen.files import open_regular, written_aside
 from tui_gen.headline import headline
+from tui_gen.log import event_log
+from tui_gen.log.tails import tail_of
 from tui_gen.places import called
 from tui_gen.places import default_root as default_root
 from tui_gen.presence import HELD as HELD
@@ -36,7 +38,6 @@ from tui_gen.presence import WorkerInfo as WorkerInfo
 from tui_gen.presence import alive as alive
 from tui_gen.presence import process_started as process_started
 from tui_gen.presence import worker_of as worker_of
-from tui_gen.tails import tail_of
 from tui_gen.text import clean
 
 LIVE = ("starting", "running", "paused", "stopping")

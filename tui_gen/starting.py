@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 
 from tui_gen import config as configs
-from tui_gen import datasets, dependencies, provenance, runs
+from tui_gen import datasets, dependencies, runs
 from tui_gen.catalog import Catalog, built_in_dir
 from tui_gen.config import RunConfig
 from tui_gen.datasets import BUILT_IN
+from tui_gen.history import provenance
 from tui_gen.params import Problem
 from tui_gen.places import NoHome
 

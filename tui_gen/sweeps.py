@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tui_gen import config as configs
-from tui_gen import params, queueing, runs, space, starting
+from tui_gen import params, runs, space, starting
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.effects import lacking
-from tui_gen.forecast import Forecast
 from tui_gen.params import Param, Problem
 from tui_gen.quantities import metric as metric_words
-from tui_gen.queueing import QueueDraft, QueueEntry, RunQueue
+from tui_gen.queue import queueing
+from tui_gen.queue.forecast import Forecast
+from tui_gen.queue.queueing import QueueDraft, QueueEntry, RunQueue
 from tui_gen.runs import RunError
 from tui_gen.space import Point
 
@@ -221,7 +222,7 @@ def results(root: Path, queue: RunQueue, group: str, catalog: Catalog | None = N
 
 
 def _result(root: Path, entry: QueueEntry, catalog: Catalog | None) -> SweepResult:
-    from tui_gen.run_summary import summary_of
+    from tui_gen.history.run_summary import summary_of
 
     path, state = entry.path(root), entry.state
     summary = None

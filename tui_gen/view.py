@@ -15,15 +15,16 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from tui_gen import event_log, events, forks, hosts, prefetch, quality, rollbacks, runs
+from tui_gen import events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
-from tui_gen.gathering import Gathering
 from tui_gen.headline import headline
+from tui_gen.log import event_log, prefetch
+from tui_gen.log.gathering import Gathering
+from tui_gen.log.rows import LogBlock, LogRow, Reader
 from tui_gen.moments import Moments
 from tui_gen.params import show
 from tui_gen.quantities import count
-from tui_gen.rows import LogBlock, LogRow, Reader
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0

@@ -24,8 +24,9 @@ from tests.bench_workbench import WORKBENCH
 from tests.pty_terminal import KITTY, PtyTerminal
 from tests.waiting import wait_for
 from tui_gen import config as configs
-from tui_gen import presence, queueing, runs
-from tui_gen.queueing import QueueDraft, QueueEntry
+from tui_gen import presence, runs
+from tui_gen.queue import queueing
+from tui_gen.queue.queueing import QueueDraft, QueueEntry
 
 TRIALS, BEATS = 3, 10
 """Queues, and kills of each but for the workbench's."""

@@ -17,7 +17,8 @@ from tests import bench, bench_trainer, bench_workbench, small_recipes, small_ru
 from tests.gpu import pretend
 from tests.gpu.checking import Result, Setting, advanced, make_run, median_of, small, trainer
 from tui_gen import config as configs
-from tui_gen import event_log, events, launch, runs
+from tui_gen import events, launch, runs
+from tui_gen.log import event_log
 from tui_gen.train.data import dataset_of, load
 from tui_gen.train.engine import compiling, devices
 from tui_gen.train.engine.trainer import Trainer

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.slurm.cluster import Cluster, Missing
 from tests.waiting import wait_for
-from tui_gen import checkpoints, event_log, events, hosts, runs
+from tui_gen import checkpoints, events, hosts, runs
+from tui_gen.log import event_log
 
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "NODE_FAIL")
 SMALL = ("train.steps=2000000", "train.threads=1", "train.device=cpu", "preview.every_seconds=0",

@@ -51,7 +51,7 @@ def run_workbench(
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
     if open_run is not None and replay is None:
-        from tui_gen import prefetch
+        from tui_gen.log import prefetch
 
         prefetch.begin(open_run / "events.jsonl")
     from tui_gen.draw.terminal import probe

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui_gen import health, runs
+from tui_gen import runs
 from tui_gen.quantities import count, duration
 from tui_gen.text import clean
+from tui_gen.verdicts import health
 from tui_gen.view import RunView
 
 LONGEST = 240

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen.bounds import Count, Name, Step, When, is_folder
-from tui_gen.run_summary import RunSummary
+from tui_gen.history.run_summary import RunSummary
 
 PROTOCOL = 1
 """Changes where an older side would not understand a newer one."""

@@ -24,9 +24,9 @@ import msgspec
 
 from tui_gen import bounds, events, presence, remarks, runs
 from tui_gen.files import open_regular, read_regular
+from tui_gen.history.run_summary import POINTS, STUB, RunSummary, told_in
 from tui_gen.places import cache_dir
 from tui_gen.remote.messages import FarFile, FarRun, LogPart, fingerprint, is_preview
-from tui_gen.run_summary import POINTS, STUB, RunSummary, told_in
 from tui_gen.text import clean
 
 UNUSED = 30 * 86400.0

@@ -18,6 +18,8 @@ from typing import Any
 from tui_gen import __version__, children, control, events, launch, remarks, runs
 from tui_gen.bounds import is_folder
 from tui_gen.files import open_regular, read_regular
+from tui_gen.history.run_list import RunList
+from tui_gen.history.run_summary import NOTHING, RunSummary, Summaries
 from tui_gen.presence import mtime
 from tui_gen.remote.messages import (
     LARGEST,
@@ -45,8 +47,6 @@ from tui_gen.remote.messages import (
     is_same_time,
 )
 from tui_gen.remote.sent_log import SentLog
-from tui_gen.run_list import RunList
-from tui_gen.run_summary import NOTHING, RunSummary, Summaries
 from tui_gen.runs import RunInfo
 
 LOOK = 2.0

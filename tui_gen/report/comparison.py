@@ -11,16 +11,16 @@ import numpy as np
 
 from tui_gen.catalog import Catalog
 from tui_gen.columns import shortest
-from tui_gen.comparison import ComparedRun, better, metrics_of, outcome
-from tui_gen.comparison_rows import NONE, Cells, TableCell, results_rows, settings_rows
-from tui_gen.config_diff import differences
 from tui_gen.draw.canvas import legend_glyph
 from tui_gen.draw.curves import FrameOptions
 from tui_gen.draw.text import width_of
+from tui_gen.history.comparison import ComparedRun, better, metrics_of, outcome
+from tui_gen.history.comparison_rows import NONE, Cells, TableCell, results_rows, settings_rows
+from tui_gen.history.config_diff import differences
 from tui_gen.lines import aligned
-from tui_gen.panels import Curve, Panel
 from tui_gen.report.curves import plot_lines
 from tui_gen.text import clean, spreadsheet_text
+from tui_gen.verdicts.panels import Curve, Panel
 
 SMALLEST = 40
 """Columns that a plot has at least."""

@@ -11,7 +11,7 @@ from tui_gen.draw.curves import Frame, FrameOptions, render
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.series import Series
 from tui_gen.draw.text import Row, fit_row
-from tui_gen.panels import Panel, panels_of
+from tui_gen.verdicts.panels import Panel, panels_of
 from tui_gen.view import RunView
 
 MOST = 2

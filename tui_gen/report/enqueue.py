@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tui_gen import config as configs
-from tui_gen import launch, queueing, runs
+from tui_gen import launch, runs
 from tui_gen.config import ConfigError, RunConfig
-from tui_gen.queueing import QueueDraft
+from tui_gen.queue import queueing
+from tui_gen.queue.queueing import QueueDraft
 from tui_gen.report import consent, headless
 from tui_gen.report.stdout import Outlet
 from tui_gen.signals import Signals

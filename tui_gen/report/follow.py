@@ -13,8 +13,9 @@ import threading
 import time
 from typing import Protocol
 
-from tui_gen import control, event_log, events, launch, runs
+from tui_gen import control, events, launch, runs
 from tui_gen.batch import TERMINATE, TERMINATED
+from tui_gen.log import event_log
 from tui_gen.report.calling import Caller
 from tui_gen.report.stdout import Outlet, hang_up
 from tui_gen.signals import Signals

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import events, health
+from tui_gen import events
 from tui_gen.progress import memory, parts, preparation, speed, where
 from tui_gen.quantities import duration, metric
 from tui_gen.report.stdout import Outlet
 from tui_gen.text import clean, clean_lines, escape
+from tui_gen.verdicts import health
 from tui_gen.view import RunView
 
 MOST_METRICS = 8

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import provenance, remarks, run_details, runs
+from tui_gen import remarks, runs
+from tui_gen.history import provenance, run_details
+from tui_gen.history.run_facts import RunRow
+from tui_gen.history.run_summary import summary_of
 from tui_gen.lines import aligned
 from tui_gen.report.stdout import Outlet, width_of
-from tui_gen.run_facts import RunRow
-from tui_gen.run_summary import summary_of
 from tui_gen.text import clean_lines
 
 

@@ -8,7 +8,7 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from tui_gen import bottleneck, events, health, quality, remedy, runs
+from tui_gen import events, quality, remedy, runs
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.lines import aligned
@@ -20,6 +20,7 @@ from tui_gen.report.curves import curves_text
 from tui_gen.report.plain import ordered
 from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of
 from tui_gen.text import clean
+from tui_gen.verdicts import bottleneck, health
 from tui_gen.view import RunView
 
 LOG_LINES = 12

@@ -15,7 +15,8 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from tui_gen import children, event_log, events, launch, presence, runs
+from tui_gen import children, events, launch, presence, runs
+from tui_gen.log import event_log
 from tui_gen.view import RunView
 
 PARTS = 3

@@ -12,14 +12,14 @@ from tui_gen import config as configs
 from tui_gen import params, quality, runs, slots, space, sweeps
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
-from tui_gen.goals import about_one, direction, goals_for
-from tui_gen.panels import split
 from tui_gen.params import Problem
 from tui_gen.places import expanded
 from tui_gen.runs import RunError
 from tui_gen.search import specs
 from tui_gen.search.specs import SearchSpec
 from tui_gen.space import Axis, Point
+from tui_gen.verdicts.goals import about_one, direction, goals_for
+from tui_gen.verdicts.panels import split
 
 TRIALS = 20
 """Trials where nobody says how many, except of a grid."""

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, launch, presence, queueing, runs, slots, space, starting, sweeps, trust
+from tui_gen import launch, presence, runs, slots, space, starting, sweeps, trust
 from tui_gen.config import ConfigError, RunConfig
+from tui_gen.log import event_log
+from tui_gen.queue import queueing
 from tui_gen.runs import RunError
 from tui_gen.search import specs
 from tui_gen.search.following import OpenTrial

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tui_gen import params, queueing, runs
+from tui_gen import params, runs
 from tui_gen.catalog import Catalog
 from tui_gen.files import read_regular
+from tui_gen.queue import queueing
 from tui_gen.runs import RunError
 from tui_gen.space import Axis
 from tui_gen.sweeps import SweepResult, SweepTable
@@ -259,7 +260,7 @@ def _result(root: Path, spec: SearchSpec, row: TrialRow, catalog: Catalog | None
     is_folder = queueing.is_folder_name(row.run)
     path = Path(root) / row.run
     if state == "running" and is_folder and runs.is_run(path):
-        from tui_gen.run_summary import summary_of
+        from tui_gen.history.run_summary import summary_of
 
         state, summary = runs.state_of(path)[0], summary_of(path, catalog)
         if summary.metric == spec.metric:

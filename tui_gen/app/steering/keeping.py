@@ -11,17 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gen import remarks, run_details, runs
+from tui_gen import remarks, runs
 from tui_gen.app.background import away
 from tui_gen.app.steering.exporting import Exporter
 from tui_gen.app.widgets.dialogs import Dialog
 from tui_gen.app.widgets.text_dialog import TextDialog
 from tui_gen.config import ConfigError
+from tui_gen.history import run_details
+from tui_gen.history.run_facts import RunRow
+from tui_gen.history.run_summary import summary_of
 from tui_gen.places import elsewhere
 from tui_gen.quantities import count
 from tui_gen.remarks import RemarkError
-from tui_gen.run_facts import RunRow
-from tui_gen.run_summary import summary_of
 from tui_gen.speeds import USUAL
 from tui_gen.text import clean
 

@@ -61,7 +61,8 @@ class QueueKeeper:
 
     async def enqueue(self) -> None:
         """Add what the form describes; every problem at once where it cannot be."""
-        from tui_gen import queueing, runs
+        from tui_gen import runs
+        from tui_gen.queue import queueing
 
         if self._adding or self.stage.form is None:
             return
@@ -88,10 +89,11 @@ class QueueKeeper:
     async def sweep(self) -> None:
         """Ask which settings of what the form describes are varied, and add all that makes as a group."""
         from tui_gen import config as configs
-        from tui_gen import queueing, runs, sweeps
+        from tui_gen import runs, sweeps
         from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
         from tui_gen.app.widgets.dialogs import problems_dialog
         from tui_gen.config import ConfigError
+        from tui_gen.queue import queueing
         from tui_gen.search import asking
 
         if self._adding or self.stage.form is None:
@@ -186,7 +188,8 @@ class QueueKeeper:
 
     async def work(self, everything: bool = False) -> None:
         """Have this machine train what is in the queue, where it is to and does not; the panes look again."""
-        from tui_gen import queueing, runs
+        from tui_gen import runs
+        from tui_gen.queue import queueing
 
         try:
             queue = await away(queueing.read, self.session.root)

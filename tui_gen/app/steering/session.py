@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tui_gen.control import Reply
     from tui_gen.forking import ForkPoint
     from tui_gen.launch import WarmWorker
-    from tui_gen.network import Network
     from tui_gen.remedy import Remedy
     from tui_gen.sheet import DataSheet
     from tui_gen.speeds import Pace
     from tui_gen.trust import Code
+    from tui_gen.verdicts.network import Network
     from tui_gen.view import RunView
 
 PATIENCE = 120.0

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.config import RunConfig
     from tui_gen.forking import ForkPoint
-    from tui_gen.network import Network
     from tui_gen.params import Problem
     from tui_gen.remedy import Remedy
     from tui_gen.speeds import Pace
+    from tui_gen.verdicts.network import Network
 
 
 class Fetching:

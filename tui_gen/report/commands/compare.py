@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tui_gen import catalog as catalogs
 from tui_gen import runs
-from tui_gen.comparison import LEAST, MOST, metrics_of, of_paths
+from tui_gen.history.comparison import LEAST, MOST, metrics_of, of_paths
 from tui_gen.report import comparison, stdout
 from tui_gen.report.commands.options import PLACE, graphics_option, models_option, runs_option
 from tui_gen.report.stdout import coloured, terminal_width, unicode_ok, width_of

@@ -10,11 +10,11 @@ import msgspec
 
 from tui_gen import children, launch
 from tui_gen import config as configs
-from tui_gen.fitting import FitReply, FitRequest, largest, parts
-from tui_gen.network import SAFE
 from tui_gen.quantities import count, size
 from tui_gen.report import consent, headless, stdout
 from tui_gen.report.commands.options import json_option, models_option, named, runs_option
+from tui_gen.verdicts.fitting import FitReply, FitRequest, largest, parts
+from tui_gen.verdicts.network import SAFE
 
 
 def options(parser: argparse.ArgumentParser) -> None:

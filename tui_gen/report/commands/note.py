@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from tui_gen import remarks, runs
+from tui_gen.history.run_details import notes_of
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import PLACE, count, named, runs_option, step
-from tui_gen.run_details import notes_of
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import queueing, runs, sweeps
+from tui_gen import runs, sweeps
 from tui_gen.lines import aligned
 from tui_gen.places import shown
-from tui_gen.queue_view import QueueReader
-from tui_gen.queueing import QueueEntry
+from tui_gen.queue import queueing
+from tui_gen.queue.queue_view import QueueReader
+from tui_gen.queue.queueing import QueueEntry
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width
@@ -184,7 +185,7 @@ def sweep(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> Non
     """`tui-gen queue sweep`: nothing is added where one of the configs cannot be used."""
     from tui_gen import catalog as catalogs
     from tui_gen import space
-    from tui_gen.forecast import Forecast, length_words
+    from tui_gen.queue.forecast import Forecast, length_words
     from tui_gen.report import enqueue
 
     base = enqueue.resolve(args.source, args.assignments, args.model_dirs, root, err)

@@ -11,6 +11,10 @@ from typing import Any
 import msgspec
 
 from tui_gen import runs
+from tui_gen.history.run_facts import FACTS, NEED_SUMMARY, RunRow, ordered, proof_of, text_of
+from tui_gen.history.run_filter import RunFilter
+from tui_gen.history.run_settings import RunSettings
+from tui_gen.history.run_summary import NOTHING, Summaries
 from tui_gen.lines import aligned
 from tui_gen.params import nearest
 from tui_gen.progress import steps
@@ -18,10 +22,6 @@ from tui_gen.quantities import ago
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import PLACE, json_option, runs_option
 from tui_gen.report.stdout import coloured, terminal_width
-from tui_gen.run_facts import FACTS, NEED_SUMMARY, RunRow, ordered, proof_of, text_of
-from tui_gen.run_filter import RunFilter
-from tui_gen.run_settings import RunSettings
-from tui_gen.run_summary import NOTHING, Summaries
 from tui_gen.runs import RunInfo
 from tui_gen.states import ANSI, state_look
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import queueing, runs, space, sweep_plot, sweeps
+from tui_gen import runs, space, sweep_plot, sweeps
 from tui_gen.batch import status_of
 from tui_gen.config import ConfigError
 from tui_gen.lines import aligned
 from tui_gen.params import show
 from tui_gen.places import expanded
+from tui_gen.queue import queueing
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of

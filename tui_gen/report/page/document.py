@@ -11,16 +11,17 @@ import time
 from typing import Any
 
 from tui_gen import catalog as catalogs
-from tui_gen import config, forks, health, remarks
+from tui_gen import config, forks, remarks
 from tui_gen.draw.canvas import Level
-from tui_gen.goals import Goal, goals_of
 from tui_gen.marks import marks_of
-from tui_gen.panels import panels_of
 from tui_gen.quantities import metric
 from tui_gen.report.page import facts, plots, previews
 from tui_gen.report.page.discretion import Discretion
 from tui_gen.report.page.markup import Markup, element, section, together
 from tui_gen.report.plain import ordered
+from tui_gen.verdicts import health
+from tui_gen.verdicts.goals import Goal, goals_of
+from tui_gen.verdicts.panels import panels_of
 from tui_gen.view import RunView
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

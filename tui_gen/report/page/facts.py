@@ -9,30 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import (
-    __version__,
-    checkpoints,
-    config,
-    health,
-    hosts,
-    proof,
-    provenance,
-    quality,
-    remarks,
-    rollbacks,
-    toml,
-)
+from tui_gen import __version__, checkpoints, config, hosts, proof, quality, remarks, rollbacks, toml
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.draw.canvas import Mark
 from tui_gen.events import Plan
 from tui_gen.files import read_regular
-from tui_gen.goals import Goal
 from tui_gen.headline import MOST
+from tui_gen.history import provenance
 from tui_gen.params import show
 from tui_gen.progress import epoch, per_process, place
 from tui_gen.quantities import count, duration, metric, rate, size
 from tui_gen.report.page.markup import Markup, element, section, table, together
 from tui_gen.states import VERDICTS, state_look
+from tui_gen.verdicts import health
+from tui_gen.verdicts.goals import Goal
 from tui_gen.view import RunView
 
 Words = Callable[[str], str]

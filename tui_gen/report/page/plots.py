@@ -16,9 +16,9 @@ from tui_gen.draw.axes import label, ticks
 from tui_gen.draw.canvas import MARKS, Level, Mark
 from tui_gen.draw.scales import LINEAR, Scale, choose_scale, extent, taking_in, worth
 from tui_gen.draw.series import Series
-from tui_gen.panels import Curve, Panel
 from tui_gen.quantities import count, metric
 from tui_gen.report.page.markup import Markup, element, together
+from tui_gen.verdicts.panels import Curve, Panel
 
 WIDTH, HEIGHT = 1000.0, 220.0
 """Units of the drawing that holds the curves."""

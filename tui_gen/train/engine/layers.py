@@ -12,9 +12,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from tui_gen import machine
 from tui_gen.config import Optim, RunConfig
 from tui_gen.model import Batch, DataSpec, Model, Phase
-from tui_gen.network import Layer, Network
 from tui_gen.train.data.sources import ENDLESS_EPOCH
 from tui_gen.train.engine.devices import pick_device, pick_precision, random_state_kept, uuid_of
+from tui_gen.verdicts.network import Layer, Network
 
 FEW, MORE = 2, 4
 """Examples of the two batches whose difference tells what one example takes."""

@@ -16,8 +16,6 @@ import torch
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import dependencies, trust
-from tui_gen.fitting import FitReply, FitRequest, Try, expected
-from tui_gen.network import SAFE
 from tui_gen.train import discover
 from tui_gen.train.data import DataError, dataset_of
 from tui_gen.train.data.matching import load_as
@@ -26,6 +24,8 @@ from tui_gen.train.engine.devices import enter, lacks_memory, pick_device
 from tui_gen.train.engine.layers import CONTEXT, _room
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import other_runs
+from tui_gen.verdicts.fitting import FitReply, FitRequest, Try, expected
+from tui_gen.verdicts.network import SAFE
 
 STEPS = 3
 """Steps of each size: the first makes the optimiser's state, the others reuse what was given back."""

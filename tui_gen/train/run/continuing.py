@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from tui_gen import checkpoints as files
-from tui_gen import edits, event_log, events, forks, rollbacks
+from tui_gen import edits, events, forks, rollbacks
+from tui_gen.log import event_log
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import checkpoints

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tui_gen import control, event_log, events, launch, runs, trust
+from tui_gen import control, events, launch, runs, trust
+from tui_gen.log import event_log
 
 LOOK = 0.1
 """Seconds between two looks at what it does."""

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tui_gen import control, edits, event_log, events, places, runs
+from tui_gen import control, edits, events, places, runs
+from tui_gen.log import event_log
 from tui_gen.model import Model
 from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped

@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from tui_gen import event_log, events
+from tui_gen import events
+from tui_gen.log import event_log
 from tui_gen.quantities import duration
 from tui_gen.usage import ROOM, WRITABLE
 

@@ -11,7 +11,7 @@ from tui_gen import config as configs
 from tui_gen import params
 from tui_gen.config import RunConfig
 from tui_gen.control import Request
-from tui_gen.event_log import EventWriter
+from tui_gen.log.event_log import EventWriter
 from tui_gen.params import Param
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.engine.trainer import Trainer

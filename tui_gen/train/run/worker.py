@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, control, dependencies, event_log, events, hosts, presence, runs, trust, world
+from tui_gen import checkpoints, control, dependencies, events, hosts, presence, runs, trust, world
 from tui_gen import config as configs
+from tui_gen.log import event_log
 from tui_gen.notify.beside import start_teller
 from tui_gen.request_file import Postbox
 from tui_gen.train.cutting import Stopped

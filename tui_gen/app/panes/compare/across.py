@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tui_gen.app.panes.curves.looking import CLOCKS, Across, ViewState
-from tui_gen.comparison import ComparedRun
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.placed import PlacedSeries
 from tui_gen.draw.series import Series
+from tui_gen.history.comparison import ComparedRun
 
 FINE = 1000.0
 """Places of the axis in a second: times are told apart to the thousandth."""

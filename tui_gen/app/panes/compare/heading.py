@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.comparison_rows import TableCell
 from tui_gen.draw.text import cut, width_of
+from tui_gen.history.comparison_rows import TableCell
 
 MOST_ROWS = 3
 """Rows that the runs may take."""

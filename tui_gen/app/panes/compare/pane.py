@@ -25,15 +25,15 @@ from tui_gen.app.panes.curves.keys import bindings
 from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.app.panes.losses.going import figure
-from tui_gen.comparison import LEAST, MOST, ComparedRun, metrics_of, of_paths, shared_levels
-from tui_gen.comparison_rows import TableCell, results_rows, settings_rows
 from tui_gen.draw.canvas import Mark, legend_glyph
 from tui_gen.draw.curves import Level, Series
-from tui_gen.glossary import about_all, model_of
+from tui_gen.history.comparison import LEAST, MOST, ComparedRun, metrics_of, of_paths, shared_levels
+from tui_gen.history.comparison_rows import TableCell, results_rows, settings_rows
 from tui_gen.marks import marks_of
-from tui_gen.panels import HEALTH, Curve, Panel, split
 from tui_gen.states import state_look
 from tui_gen.text import clean
+from tui_gen.verdicts.glossary import about_all, model_of
+from tui_gen.verdicts.panels import HEALTH, Curve, Panel, split
 
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tui_gen.app.panes.compare.across import AcrossRuns
-from tui_gen.comparison import ComparedRun
 from tui_gen.events import Sample
+from tui_gen.history.comparison import ComparedRun
 
 SLACK = 1e-6
 """The part of a place by which two may differ and be the same: times are computed."""

@@ -20,8 +20,8 @@ from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.panes.samples.sight import tile_count
 from tui_gen.app.panes.samples.text import TextView
 from tui_gen.app.panes.samples.timeline import History, Timeline
-from tui_gen.comparison import ComparedRun
 from tui_gen.events import Sample
+from tui_gen.history.comparison import ComparedRun
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_gen.comparison_rows import Cells, TableCell
 from tui_gen.draw.text import cut, width_of
+from tui_gen.history.comparison_rows import Cells, TableCell
 
 WIDEST = 26
 """Cells of a column at most, but for a lone one."""

@@ -20,7 +20,7 @@ from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.curves import FrameOptions, Level, Series
 from tui_gen.marks import noted
-from tui_gen.panels import Panel
+from tui_gen.verdicts.panels import Panel
 
 COUNTS = (0, 1, 2, 3, 4, 6, 9)
 """How many plots can be asked for; 0 is as many as have room."""

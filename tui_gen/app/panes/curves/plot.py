@@ -25,7 +25,7 @@ from tui_gen.draw.text import Row, fit_row, width_of
 if TYPE_CHECKING:
     from tui_gen.draw.curves import Series
     from tui_gen.draw.terminal import Terminal
-    from tui_gen.panels import Panel
+    from tui_gen.verdicts.panels import Panel
 
 # Okabe & Ito's colours, which stay apart for every kind of colour vision, made brighter or darker for the ground.
 DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9",

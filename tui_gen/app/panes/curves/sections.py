@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-from tui_gen.panels import Panel, split
+from tui_gen.verdicts.panels import Panel, split
 
 LEAST = 44, 11
 """The smallest plot that gets a place of its own, in cells."""

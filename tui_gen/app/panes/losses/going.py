@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
-from tui_gen import health
 from tui_gen.draw.axes import reading
 from tui_gen.draw.text import cut, width_of
-from tui_gen.goals import Goal
-from tui_gen.health import Verdict
-from tui_gen.panels import split
 from tui_gen.states import VERDICTS, StateLook, themed
 from tui_gen.text import clean
+from tui_gen.verdicts import health
+from tui_gen.verdicts.goals import Goal
+from tui_gen.verdicts.health import Verdict
+from tui_gen.verdicts.panels import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui_gen.panels import Panel
+    from tui_gen.verdicts.panels import Panel
     from tui_gen.view import RunView
 
 GOAL_LOOKS = StateLook("✔", "success"), StateLook("…", "quiet")

@@ -16,11 +16,11 @@ from tui_gen.app.panes.losses.going import GoingLine, figure
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.curves import Level, Series
-from tui_gen.glossary import about_all, model_of
-from tui_gen.goals import Goal, goals_of
 from tui_gen.marks import marks_of
-from tui_gen.panels import Panel, panels_of
 from tui_gen.progress import preparation
+from tui_gen.verdicts.glossary import about_all, model_of
+from tui_gen.verdicts.goals import Goal, goals_of
+from tui_gen.verdicts.panels import Panel, panels_of
 
 if TYPE_CHECKING:
     from tui_gen.cards import Card

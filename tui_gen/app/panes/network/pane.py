@@ -13,10 +13,10 @@ from textual.widgets import Static
 from tui_gen.app.panes.form.asking import AskingPane
 from tui_gen.draw.spark import bar
 from tui_gen.lines import aligned
-from tui_gen.network import Network, length_words, memory_words
 from tui_gen.quantities import count, size
 from tui_gen.states import VERDICTS, themed
 from tui_gen.text import clean
+from tui_gen.verdicts.network import Network, length_words, memory_words
 
 if TYPE_CHECKING:
     from textual import events

@@ -13,20 +13,21 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList, Static
 
-from tui_gen import queueing, sweeps
+from tui_gen import sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.asking import RunOpened, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.compare.asking import CompareAsked
 from tui_gen.app.panes.listing import ListPane
 from tui_gen.app.panes.queue import rows
-from tui_gen.queue_view import QueueLook, QueueReader
+from tui_gen.queue import queueing
+from tui_gen.queue.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
 from tui_gen.sweeps import SweepTable
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.queue_view import QueuePlace
+    from tui_gen.queue.queue_view import QueuePlace
 
 OVERLAID = 8
 """Runs of a sweep whose curves are laid over each other, at most."""

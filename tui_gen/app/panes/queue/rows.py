@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from tui_gen.queue_view import QueueLook, QueuePlace
+from tui_gen.queue.queue_view import QueueLook, QueuePlace
 from tui_gen.states import IN_QUEUE, queue_look, state_look, themed
 from tui_gen.sweeps import SweepTable
 from tui_gen.text import clean

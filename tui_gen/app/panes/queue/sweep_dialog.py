@@ -20,8 +20,8 @@ from tui_gen.app.background import away
 from tui_gen.app.widgets.modal import Modal
 from tui_gen.config import ConfigError
 from tui_gen.effects import lacking
-from tui_gen.forecast import length_words
 from tui_gen.params import Param, Problem, show
+from tui_gen.queue.forecast import length_words
 from tui_gen.search import asking
 from tui_gen.search.asking import SearchWish
 from tui_gen.search.specs import PRUNERS

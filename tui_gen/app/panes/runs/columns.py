@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tui_gen.draw.spark import outline
 from tui_gen.draw.text import cut, width_of
+from tui_gen.history.run_facts import FACTS, RunRow, text_of
 from tui_gen.progress import steps as steps_words
-from tui_gen.run_facts import FACTS, RunRow, text_of
 from tui_gen.states import state_look
 from tui_gen.text import clean
 

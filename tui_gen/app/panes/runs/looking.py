@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gen.run_facts import RunRow, proof_of
-from tui_gen.run_summary import Summaries
+from tui_gen.history.run_facts import RunRow, proof_of
+from tui_gen.history.run_summary import Summaries
 from tui_gen.runs import RunInfo
 
 if TYPE_CHECKING:

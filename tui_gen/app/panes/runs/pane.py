@@ -21,10 +21,10 @@ from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.app.panes.runs.looking import SAVED_EVERY, Results
 from tui_gen.app.panes.runs.table import RunTable
-from tui_gen.run_facts import FACTS, ordered
-from tui_gen.run_filter import FilterError, Found, RunFilter
-from tui_gen.run_list import MANY, RunList
-from tui_gen.run_settings import RunSettings
+from tui_gen.history.run_facts import FACTS, ordered
+from tui_gen.history.run_filter import FilterError, Found, RunFilter
+from tui_gen.history.run_list import MANY, RunList
+from tui_gen.history.run_settings import RunSettings
 from tui_gen.runs import RESUMABLE, standing
 from tui_gen.text import clean
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tui_gen.catalog import Catalog
-    from tui_gen.run_facts import RunRow
+    from tui_gen.history.run_facts import RunRow
     from tui_gen.runs import RunInfo
     from tui_gen.view import RunView
 

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from tui_gen.app.panes.runs.columns import GAP, MARK, Column, cell_of, columns_for, fitted
 from tui_gen.app.widgets.cursor_list import CursorList
-from tui_gen.run_facts import FACTS, RunRow
+from tui_gen.history.run_facts import FACTS, RunRow
 from tui_gen.states import state_look, themed
 
 TONES = ("accent", "success", "warning", "primary", "quiet", "error")

@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui_gen import queueing, runs, sweeps
+from tui_gen import runs, sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.asking import RunOpened
 from tui_gen.app.panes.base import Belongings, Entry
@@ -21,6 +21,7 @@ from tui_gen.app.panes.listing import ListPane
 from tui_gen.app.panes.queue import rows
 from tui_gen.app.panes.queue.pane import QueueSettingsAsked, QueueTold
 from tui_gen.app.panes.sweeps.plot import SweepPlot
+from tui_gen.queue import queueing
 from tui_gen.runs import RunError
 from tui_gen.search import asking, specs
 from tui_gen.search.specs import SweepLine

@@ -11,14 +11,14 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tui_gen import bottleneck
 from tui_gen.app.panes.base import NO_RUN, Pane
 from tui_gen.app.panes.form.pane import LiveEditAsked
 from tui_gen.app.panes.system.rows import Rows, UsageReading, beside, machine_rows, time_rows
-from tui_gen.bottleneck import Bottleneck
 from tui_gen.machine import Gauge
 from tui_gen.params import show
 from tui_gen.states import VERDICTS, themed
+from tui_gen.verdicts import bottleneck
+from tui_gen.verdicts.bottleneck import Bottleneck
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from textual.content import Content
 
-from tui_gen.bottleneck import PARTS
 from tui_gen.draw.spark import bar, spark
 from tui_gen.quantities import duration, size
 from tui_gen.text import clean
 from tui_gen.usage import PREVIEW, STEP_PARTS, Load, Spent
+from tui_gen.verdicts.bottleneck import PARTS
 
 Rows = list[Content]
 

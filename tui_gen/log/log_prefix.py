@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import event_log, events
-from tui_gen.rows import Reader
+from tui_gen import events
+from tui_gen.log import event_log
+from tui_gen.log.rows import Reader
 
 
 def until(event: events.Event, step: int) -> int | None:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tui_gen.history.run_facts import FACTS, NEED_SUMMARY, RunRow, setting_values
+from tui_gen.history.run_settings import RunSettings, Scalar
 from tui_gen.params import nearest
-from tui_gen.run_facts import FACTS, NEED_SUMMARY, RunRow, setting_values
-from tui_gen.run_settings import RunSettings, Scalar
 
 HELP = "words, key:text, key<number; and all settings: vae lr<1e-3 state:finished star best<100 -tag:old"
 ALIASES = {"tags": "tag", "data": "dataset", "starred": "star", "folder": "run", "verified": "exact"}

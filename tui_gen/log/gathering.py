@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tui_gen.rows import LogBlock, LogRow, RowBlock
+from tui_gen.log.rows import LogBlock, LogRow, RowBlock
 
 if TYPE_CHECKING:
     from tui_gen import events

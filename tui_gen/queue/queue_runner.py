@@ -1,4 +1,4 @@
-"""What trains a queue: `python -m tui_gen.queue_runner RUNS`, one process a machine, which ends when nothing is left.
+"""What trains a queue: `python -m tui_gen.queue.queue_runner RUNS`, one process a machine, which ends when nothing is left.
 
 It starts each entry as an ordinary run and follows it through its directory, so whatever ends this process (a kill, a
 restart of the machine), the run goes on or can, and the next runner finds in the queue what it was at. A run whose
@@ -20,8 +20,10 @@ from pathlib import Path
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, launch, presence, queueing, runs, slots, starting, trust
-from tui_gen.queueing import QueueEntry, RunQueue
+from tui_gen import launch, presence, runs, slots, starting, trust
+from tui_gen.log import event_log
+from tui_gen.queue import queueing
+from tui_gen.queue.queueing import QueueEntry, RunQueue
 from tui_gen.runs import RunError
 from tui_gen.signals import Signals
 
@@ -328,7 +330,7 @@ def work(root: Path, everything: bool, signals: Signals) -> int:
 
 def main() -> int:
     """The command line of a runner."""
-    parser = argparse.ArgumentParser(prog="python -m tui_gen.queue_runner", description="Train a queue to its end.")
+    parser = argparse.ArgumentParser(prog="python -m tui_gen.queue.queue_runner", description="Train a queue to its end.")
     parser.add_argument("root", type=Path, help="the folder of the runs")
     parser.add_argument("--everything", action="store_true", help="also what was added on other machines")
     args = parser.parse_args()

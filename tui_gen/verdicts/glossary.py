@@ -14,8 +14,8 @@ from tui_gen import toml
 from tui_gen.config import named
 from tui_gen.files import read_regular
 from tui_gen.headline import MOST
-from tui_gen.panels import HEALTH, split
 from tui_gen.quality import KINDS
+from tui_gen.verdicts.panels import HEALTH, split
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -397,7 +397,7 @@ def work(root: Path, *, everything: bool = False) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "runner.log", "ab", opener=lambda path, _: open_log(path)) as log:
             children.start(
-                "tui_gen.queue_runner", os.path.realpath(root), *(["--everything"] if everything else []),
+                "tui_gen.queue.queue_runner", os.path.realpath(root), *(["--everything"] if everything else []),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
     except OSError as error:

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tui_gen import queueing, runs
-from tui_gen.forecast import Expected, Forecast
+from tui_gen import runs
 from tui_gen.headline import headline
 from tui_gen.pace import pace_of
 from tui_gen.progress import steps
-from tui_gen.queueing import QueueEntry, RunQueue
+from tui_gen.queue import queueing
+from tui_gen.queue.forecast import Expected, Forecast
+from tui_gen.queue.queueing import QueueEntry, RunQueue
 
 
 class QueuePlace(NamedTuple):

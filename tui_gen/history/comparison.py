@@ -14,9 +14,9 @@ import numpy as np
 from tui_gen import config as configs
 from tui_gen import forks, quality
 from tui_gen.catalog import Catalog
-from tui_gen.goals import Goal, goals_of
-from tui_gen.panels import HEALTH, panels_of, split
 from tui_gen.text import clean
+from tui_gen.verdicts.goals import Goal, goals_of
+from tui_gen.verdicts.panels import HEALTH, panels_of, split
 from tui_gen.view import RunView
 
 LEAST, MOST = 2, 12

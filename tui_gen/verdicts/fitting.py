@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from tui_gen.bounds import Count, Name
-from tui_gen.network import SAFE
+from tui_gen.verdicts.network import SAFE
 
 
 class Try(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Is it going well? One verdict on a run: a level, a sentence, a number and what to do next.
 
 It is read off the run's curves by what its model knows of itself (`tui_gen.alarms`, through the catalogue) and by the
-figure that its recipe states, where the run is that recipe as written (`tui_gen.goals` has the figures that any run can
+figure that its recipe states, where the run is that recipe as written (`tui_gen.verdicts.goals` has the figures that any run can
 be held against). Needs neither PyTorch nor the model.
 """
 
@@ -26,7 +26,7 @@ from tui_gen.draw.series import Series
 from tui_gen.files import read_regular
 from tui_gen.headline import MOST
 from tui_gen.quantities import count, metric
-from tui_gen.trends import blocks, explodes, overfits, projected, rises, settled, stuck, vanishes
+from tui_gen.verdicts.trends import blocks, explodes, overfits, projected, rises, settled, stuck, vanishes
 from tui_gen.view import RunView
 
 APART = ("val", "health", "quality")

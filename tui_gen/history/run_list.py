@@ -8,8 +8,9 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from tui_gen import control, run_index, runs
-from tui_gen.run_index import Row
+from tui_gen import control, runs
+from tui_gen.history import run_index
+from tui_gen.history.run_index import Row
 from tui_gen.runs import RunInfo
 
 AROUND = 15

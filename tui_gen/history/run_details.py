@@ -6,12 +6,13 @@ import socket
 import time
 from pathlib import Path
 
-from tui_gen import checkpoints, proof, provenance, quantities, remarks
+from tui_gen import checkpoints, proof, quantities, remarks
 from tui_gen.draw.spark import outline
+from tui_gen.history import provenance
+from tui_gen.history.run_facts import RunRow, text_of
 from tui_gen.lines import aligned
 from tui_gen.places import called, shown
 from tui_gen.progress import steps
-from tui_gen.run_facts import RunRow, text_of
 from tui_gen.runs import RunInfo
 from tui_gen.text import clean, clean_lines
 

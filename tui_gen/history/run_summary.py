@@ -20,14 +20,15 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import __version__, bounds, columns, event_log, events
+from tui_gen import __version__, bounds, columns, events
 from tui_gen import catalog as catalogs
 from tui_gen.catalog import Catalog
 from tui_gen.files import read_regular, written_aside
 from tui_gen.headline import headline
-from tui_gen.panels import HEALTH, split
+from tui_gen.log import event_log
 from tui_gen.places import NoHome, cache_dir
 from tui_gen.text import clean
+from tui_gen.verdicts.panels import HEALTH, split
 
 POINTS = 16
 """Values of a sparkline."""
@@ -142,7 +143,7 @@ class Digest:
     """Reads the log of one run for its summary: `read` takes some of what is new, `summary` says what it comes to."""
 
     def __init__(self, path: Path | str, catalog: Catalog | None = None) -> None:
-        from tui_gen.goals import goals_of
+        from tui_gen.verdicts.goals import goals_of
 
         self.path = Path(path)
         self._catalog = known_catalog() if catalog is None else catalog

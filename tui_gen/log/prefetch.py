@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from msgspec.structs import astuple
 
-from tui_gen.event_log import CHUNK, Decode, Follower, Place
 from tui_gen.events import Event, Metrics
+from tui_gen.log.event_log import CHUNK, Decode, Follower, Place
 
 if TYPE_CHECKING:
-    from tui_gen.rows import LogRow
+    from tui_gen.log.rows import LogRow
 
 LONG = 8 << 20
 """Bytes of a log below which reading it takes no longer than another process takes from those who load this one."""
@@ -153,7 +153,7 @@ def _read(path: Path, memory: int) -> None:
 
 def write_parts(path: Path, file: BinaryIO) -> None:
     """Write what a log holds to a file, a part for about every CHUNK of it."""
-    from tui_gen.rows import Reader
+    from tui_gen.log.rows import Reader
 
     follower, size = Follower(path, decode=Reader().decode), FIRST
     while True:
@@ -167,7 +167,7 @@ def write_parts(path: Path, file: BinaryIO) -> None:
 
 def together(events: Iterable[Event]) -> Iterator[Event]:
     """The same events; many rows of the same names, evenly spaced, as one block."""
-    from tui_gen.rows import LogRow
+    from tui_gen.log.rows import LogRow
 
     rows: list[LogRow] = []
     for event in events:
@@ -192,8 +192,8 @@ def _joined(rows: list[LogRow]) -> Iterator[Event]:
     """Rows as a block; a few of them each as what it would be in any other reader's hands."""
     import numpy as np
 
-    from tui_gen.gathering import FEW
-    from tui_gen.rows import LogBlock, RowBlock
+    from tui_gen.log.gathering import FEW
+    from tui_gen.log.rows import LogBlock, RowBlock
 
     if len(rows) < FEW:
         for row in rows:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tui_gen import proof, quantities, remarks
-from tui_gen.run_settings import RunSettings, Scalar
-from tui_gen.run_summary import NOTHING, RunSummary
+from tui_gen.history.run_settings import RunSettings, Scalar
+from tui_gen.history.run_summary import NOTHING, RunSummary
 from tui_gen.runs import RunInfo
 from tui_gen.text import clean
 

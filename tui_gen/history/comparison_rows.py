@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tui_gen.catalog import Catalog
-from tui_gen.comparison import ComparedRun, Outcome, better, metrics_of, outcome
-from tui_gen.config_diff import ABSENT, differences
 from tui_gen.draw.axes import reading
+from tui_gen.history.comparison import ComparedRun, Outcome, better, metrics_of, outcome
+from tui_gen.history.config_diff import ABSENT, differences
 from tui_gen.progress import steps
 from tui_gen.quantities import count, duration
 from tui_gen.text import clean

@@ -16,7 +16,7 @@ from tui_gen.files import read_regular
 from tui_gen.headline import MOST, headline
 from tui_gen.pace import RunPace, pace_of
 from tui_gen.quantities import duration
-from tui_gen.queueing import QueueEntry, RunQueue
+from tui_gen.queue.queueing import QueueEntry, RunQueue
 
 NEWEST = 300
 """So many of the newest runs are looked at for some like a config."""

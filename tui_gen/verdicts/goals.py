@@ -5,7 +5,7 @@ version of it that `tui-gen zoo check` trains. A run is held against the one who
 
 This is what curves and lists are held against, for every run that a figure says something about: also one under another
 name, or with another width. Whether a run must reach it, so that falling short is bad news, is another question, which
-`tui_gen.health` asks: only a run of the recipe exactly as written, at its full length.
+`tui_gen.verdicts.health` asks: only a run of the recipe exactly as written, at its full length.
 """
 
 from __future__ import annotations
