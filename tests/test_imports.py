@@ -20,7 +20,7 @@ TORCH = {"torch", "torchvision", "safetensors"}
 TEXTUAL = {"textual", "textual_image"}
 SCREEN = ("app",)
 """Rooms that show: Textual may be imported in these, and PyTorch must not."""
-READERS = ("draw", "report")
+READERS = ("draw", "report", "log", "history", "queue", "verdicts")
 TRAINERS = ("train", "models", "model", "sharing")
 CONTRACTS = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", *TRAINERS})
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""

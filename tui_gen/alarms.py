@@ -1,6 +1,6 @@
 """Alarms: what a model says of its own metrics, as plain data that a screen can judge without importing the model.
 
-A model declares them (`Model.alarms`), the catalogue holds them, `tui_gen.verdicts.health` reads them off a run's curves.
+A model declares them (`Model.alarms`), the catalogue holds them, `verdicts/health.py` reads them off a run's curves.
 
 A metric is named as the run's log names it: `vae/active_units`, `val/vae/mse`, `health/balance`; one `*` stands for
 any phase or network, and a name alone (`loss`) for that of every phase. Settings are named by their keys:

@@ -1,4 +1,4 @@
-"""What trains a queue: `python -m tui_gen.queue.queue_runner RUNS`, one process a machine, which ends when nothing is left.
+"""What trains a queue: `python -m tui_gen.queue.queue_runner RUNS`, one process a machine, until nothing is left.
 
 It starts each entry as an ordinary run and follows it through its directory, so whatever ends this process (a kill, a
 restart of the machine), the run goes on or can, and the next runner finds in the queue what it was at. A run whose
@@ -330,7 +330,8 @@ def work(root: Path, everything: bool, signals: Signals) -> int:
 
 def main() -> int:
     """The command line of a runner."""
-    parser = argparse.ArgumentParser(prog="python -m tui_gen.queue.queue_runner", description="Train a queue to its end.")
+    prog = "python -m tui_gen.queue.queue_runner"
+    parser = argparse.ArgumentParser(prog=prog, description="Train a queue to its end.")
     parser.add_argument("root", type=Path, help="the folder of the runs")
     parser.add_argument("--everything", action="store_true", help="also what was added on other machines")
     args = parser.parse_args()

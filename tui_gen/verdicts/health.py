@@ -1,7 +1,7 @@
 """Is it going well? One verdict on a run: a level, a sentence, a number and what to do next.
 
 It is read off the run's curves by what its model knows of itself (`tui_gen.alarms`, through the catalogue) and by the
-figure that its recipe states, where the run is that recipe as written (`tui_gen.verdicts.goals` has the figures that any run can
+figure that its recipe states, where the run is that recipe as written (`goals.py` has the figures that any run can
 be held against). Needs neither PyTorch nor the model.
 """
 
