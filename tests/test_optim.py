@@ -59,6 +59,35 @@ def test_fused_adam_gives_the_same_bits_as_pytorch(frozen, decay):
         assert ours.state[a]["step"] == plain.state[b]["step"]
 
 
+@pytest.mark.parametrize("beta", [0.5, 0.9])
+def test_averages_that_have_faded_away_are_set_to_0_and_no_weight_is_another(beta):
+    """The first of five inputs is seen at steps 0 and 1,000 alone, as pixels at the edge of an image are."""
+    mine, theirs = nets()
+    ours, plain = (optim.build(Optim(lr=1e-3, beta1=beta), list(net.parameters())) for net in (mine, theirs))
+    assert isinstance(ours, FusedAdam) and isinstance(plain, FusedAdam)
+    ours.flushes = True
+
+    def of_the_first(optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        return optimizer.state[optimizer.param_groups[0]["params"][0]]["exp_avg"][:, 0]
+
+    for net, optimizer in ((mine, ours), (theirs, plain)):
+        random = torch.Generator().manual_seed(2)
+        for step in range(1020):
+            x = torch.randn(4, 5, generator=random)
+            if step % 1000:
+                x[:, 0] = 0.0
+            if step == 1000 and optimizer is ours:
+                assert not of_the_first(ours).any(), "nothing is left of it"
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+            if step == 999 and optimizer is plain and beta == 0.9:
+                left = of_the_first(plain).abs()
+                assert 0 < left.max() < torch.finfo(torch.float32).tiny, "which this does not get rid of by itself"
+        assert of_the_first(optimizer).any()
+    assert all(map(torch.equal, mine.parameters(), theirs.parameters()))
+
+
 @pytest.mark.parametrize("way", ["another signature", "other numbers", "none at all", "switched off"])
 def test_pytorchs_adam_is_taken_where_the_kernel_is_not_what_it_was(monkeypatch, way):
     kernel = torch._fused_adam_

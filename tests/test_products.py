@@ -212,4 +212,8 @@ def test_a_run_that_was_begun_with_other_products_keeps_to_those(tmp_path, monke
     loop = loop_of(path, **settings)
     loop.resume()
     assert loop.run() == "finished" and not calls
-    assert files.read_meta(files.directory(path, 4)).products == ""
+    meta, (optimizer,) = files.read_meta(files.directory(path, 4)), loop.trainer.optimizers.values()
+    assert meta.products == "" and not meta.flushes and not optimizer.flushes
+    new = loop_of(small_runs.make_run(tmp_path, "vae", **settings), **settings)
+    new.computing.prepare(new.trainer, print)
+    assert new.computing.state()["flushes"] and all(optimizer.flushes for optimizer in new.trainer.optimizers.values())

@@ -42,8 +42,9 @@ class Meta(msgspec.Struct):
     `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
     numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
     `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told, and `products` what
-    computes its linear layers (`tui_gen.train.tuned.products`). A validation takes at most a `validation_part`-th of
-    the examples trained on between two of them.
+    computes its linear layers (`tui_gen.train.tuned.products`); `flushes`: averages of gradients that have faded away
+    are set to 0 (`tui_gen.train.tuned.fused_adam`), which older ones keep. A validation takes at most a
+    `validation_part`-th of the examples trained on between two of them.
     """
 
     step: int
@@ -55,6 +56,7 @@ class Meta(msgspec.Struct):
     tensors: bool = False
     tuned: bool = True
     products: str = ""
+    flushes: bool = False
     validation_part: int = 10
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}

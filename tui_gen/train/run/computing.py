@@ -15,19 +15,20 @@ from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run.probing import Probing
 from tui_gen.train.tuned import products
 from tui_gen.train.tuned.company import Company
+from tui_gen.train.tuned.fused_adam import FusedAdam
 
-NAMES = ("compiled", "tensors", "tuned", "products")
+NAMES = ("compiled", "tensors", "tuned", "products", "flushes")
 
 
 class Computing:
-    """How one run computes; `compiled`, `tensors`, `tuned` and `products` are what `Meta` has of those names.
+    """How one run computes; what it is of NAMES is what `Meta` has of those names.
 
     For a new one in a folder it is found out beside it what later ones may gain.
     """
 
     def __init__(self, run: Path | None = None) -> None:
         self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
-        self.products = products.PLAIN
+        self.products, self.flushes = products.PLAIN, tuned.wished()
         self._new = True
         self._company: Company | None = None
         self._probing = None if run is None else Probing(run)
@@ -38,7 +39,8 @@ class Computing:
 
     def take(self, state: Mapping[str, Any]) -> None:
         """Compute as another does, by its `state`."""
-        self.compiled, self.tensors, self.tuned, self.products = (state[name] for name in NAMES)
+        for name in NAMES:
+            setattr(self, name, state[name])
         self._new = False
 
     def state(self) -> dict[str, Any]:
@@ -58,6 +60,9 @@ class Computing:
         for model in (trainer.model, trainer.average):
             if model is not None and not products.use(model, self.products):
                 note("matrix products were oneDNN's, which is not available here: sums round otherwise from now on")
+        for optimizer in trainer.optimizers.values():
+            if isinstance(optimizer, FusedAdam):
+                optimizer.flushes = self.flushes
         if self._new:
             beside = None if self._probing is None else partial(self._probing.ask, self.products, note)
             self.compiled = compile_choice.decide(trainer, note, beside)

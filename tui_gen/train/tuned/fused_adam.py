@@ -10,6 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+FADED = 1e-33
+"""An average below this is as good as 0: against `eps` its root is less than a rounding, and as an update it is less
+than a rounding of any weight above 1e-17."""
+EVERY = 50
+"""Steps between two looks for such averages. With decay rates from 0.85 on none gets so small between them that float32
+holds it with fewer digits (below 1.2e-38), which processors are slow to compute with."""
+
 Moments = tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
 """The averages of the gradients and of their squares, and the counts of steps, a tensor each for every parameter."""
 
@@ -40,6 +47,9 @@ class FusedAdam(torch.optim.Adam):
 
     _moments: Moments | None = None
     _counts: np.ndarray
+    flushes = False
+    """Whether averages that have faded away are set to 0, every so often. They belong to weights that have a gradient
+    but rarely, as those of the pixels at an image's edge, and would take most of an update's time."""
     part: Portion | None = None
     """What this process updates, where others update the rest in memory that all share."""
 
@@ -90,6 +100,9 @@ class FusedAdam(torch.optim.Adam):
             amsgrad=False,
             maximize=False,
         )
+        if self.flushes and self._counts[0] % EVERY == 0:
+            for moment in (*first, *second):
+                moment.copy_(nn.functional.hardshrink(moment, FADED))
 
     def _gather(self, parameters: list[nn.Parameter]) -> Moments:
         """Line the state up; the counts of steps become views of one array, so that one addition serves all.
