@@ -134,8 +134,14 @@ class PictureView(Widget, can_focus=True):
     def show_again(self) -> None:
         """Make the picture anew where size, mode or theme are other than they were."""
         self._wish = self._request()
-        if self._wish is not None and self._wish != self._last_request and self._busy is None:
+        if self._wish is None or self._busy is not None:
+            return
+        if self._wish != self._last_request:
             self._busy = asyncio.create_task(self._make())
+            return
+        self._put()  # it came while the size was another for a moment
+        if self._visible() != self._pixels:
+            self.refresh()
 
     def set_mode(self, mode: str) -> None:
         """Show in another way from now on."""
@@ -230,6 +236,8 @@ class PictureView(Widget, can_focus=True):
             return
         if self._reply is not None and self._ready():
             self.picture.show(self.mode, self._reply.pieces)
+            if self._visible() != self._pixels:
+                self.picture.held = True  # a frame of others may come before this widget's blanks
         else:
             self.picture.hide()
 
