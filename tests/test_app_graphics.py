@@ -175,7 +175,10 @@ def test_no_picture_leaves_its_pane_and_none_stays_behind(run):
         for key in ("f11", "f11"):
             seen = len(terminal.boxes)
             terminal.press(key)
-            wait_for(lambda: len(terminal.boxes) > seen and terminal.shows_one(), what="another place")  # noqa: B023
+            wait_for(
+                lambda: len(terminal.boxes) > seen and terminal.shows_one(),  # noqa: B023
+                what=lambda: f"{terminal.boxes[seen:]} whole after {key}:\n{terminal.text()}",  # noqa: B023
+            )
             terminal.wait_quiet(0.4)
         assert terminal.boxes[-1] == before
         for key, words in (("f1", "Help: Samples"), ("ctrl+p", "Search")):
