@@ -7,6 +7,7 @@ from typing import Any
 from textual.app import App
 
 from tests.hosts import ThemedApp
+from tests.painted import painted_text
 from tui_gen import catalog as catalogs
 from tui_gen.app.panes.form.pane import FormChanged, FormPane, LiveEditAsked
 from tui_gen.catalog import Catalog, ModelEntry
@@ -61,8 +62,7 @@ def odd_tables() -> dict[str, Any]:
 
 def screen_text(app: App[Any]) -> str:
     """What stands on the screen, line by line."""
-    strips = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+    return painted_text(app)
 
 
 CATALOG = catalog()

@@ -20,6 +20,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tests.hosts import ThemedApp
+from tests.painted import painted_text
 from tui_gen import events
 from tui_gen.app.panes.losses.pane import LossesPane
 from tui_gen.app.panes.samples.pane import SamplesPane
@@ -131,8 +132,7 @@ class Host(ThemedApp):
 
     def text(self) -> str:
         """The screen as text."""
-        strips = self.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return painted_text(self)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from textual.pilot import Pilot
 
+from tests.painted import painted_strips
 from tests.waiting import wait_for_async
 from tui_gen import catalog, launch, runs
 from tui_gen.app.main import prepare_environment
@@ -29,7 +30,7 @@ OTHERS = ("models", "form", "losses", "samples")
 
 def screen_text(app: Workbench, hide: tuple[str, ...] = ()) -> str:
     """What is on the screen, row by row; the inside of the panes in `hide` is blank."""
-    rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+    rows = [strip.text for strip in painted_strips(app)]
     for pane in app.workspace.on_screen:
         if pane.id in hide:
             region = pane.content_region
@@ -61,8 +62,10 @@ async def check_snapshot(pilot: Pilot, name: str, look: Callable[[], str]) -> No
 
 
 async def until(pilot: Pilot, condition: Callable[[], Any], what: str = "", timeout: float = 30.0) -> Any:
-    """Wait for a condition while the app goes on."""
-    return await wait_for_async(condition, timeout, what or (lambda: screen_text(pilot.app)), tick=pilot.pause)
+    """Wait for a condition while the app goes on; what is waited for in vain is told with what is on the screen."""
+    return await wait_for_async(
+        condition, timeout, lambda: f"{what or condition}, on this screen:\n{screen_text(pilot.app)}", tick=pilot.pause
+    )
 
 
 async def until_shown(pilot: Pilot, *texts: str) -> str:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 
 from tests import fake_worker
 from tests.hosts import ThemedApp
+from tests.painted import painted_text
 from tests.plot_host import append, write_run, write_sample
 from tests.shell import SIZES, until, until_shown, workbench
 from tui_gen import catalog as catalogs
@@ -40,8 +41,7 @@ class Host(ThemedApp):
         yield self.pane
 
     def text(self) -> str:
-        strips = self.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return painted_text(self)
 
 
 def run(root, name, *more, losses=(), **settings):

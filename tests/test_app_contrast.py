@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.color import Color
 
 from tests import fake_worker
+from tests.painted import painted_strips
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen.app.shell import legibility
 from tui_gen.app.shell.depth import GROUNDS, Depth
@@ -77,7 +78,7 @@ def illegible(app, systems=(None,)):
     dialogs = [one.region for one in app.screen.children if one.display]
     regions = dialogs if len(app.screen_stack) > 1 else [app.screen.region]
     found, looks = [], {}
-    for y, strip in enumerate(app.screen._compositor.render_strips()):
+    for y, strip in enumerate(painted_strips(app)):
         x = 0
         for segment in strip:
             text, style, at = segment.text, segment.style, x
@@ -162,7 +163,7 @@ def ground_of(app, sign):
     y = next(y for y, row in enumerate(rows) if sign in row)
     x = rows[y].index(sign)
     found = []
-    for strip in app.screen._compositor.render_strips()[y : y + 2]:
+    for strip in painted_strips(app)[y : y + 2]:
         style = next(iter(strip.crop(x, x + 1))).style
         found.append((style.bgcolor, bool(style.reverse)))
     return found
@@ -200,10 +201,10 @@ async def test_without_colours_everything_is_seen(monkeypatch):
 
         def style_of(word):
             y = next(y for y, row in enumerate(screen_text(app).splitlines()) if word in row)
-            strip = app.screen._compositor.render_strips()[y]
+            strip = painted_strips(app)[y]
             return next(segment.style for segment in strip if word in segment.text)
 
-        strips = app.screen._compositor.render_strips()
+        strips = painted_strips(app)
         styles = {segment.style for strip in strips for segment in strip if segment.style is not None}
         assert all(one is None or one.is_default for style in styles for one in (style.color, style.bgcolor))
         assert style_of("›").reverse and style_of("2 Hyperparameters").reverse and not style_of("3 Losses").reverse
@@ -214,11 +215,11 @@ async def test_without_colours_everything_is_seen(monkeypatch):
             for key in ("network", "beta"):
                 if f" {key} " in row[:40]:
                     x = fields.region.x + fields.value_column
-                    looks[key] = next(iter(app.screen._compositor.render_strips()[y].crop(x, x + 1))).style
+                    looks[key] = next(iter(painted_strips(app)[y].crop(x, x + 1))).style
         assert looks["beta"].underline and not looks["network"].underline  # beta may be edited while it trains
 
         def reversed_cells():
-            strips = app.screen._compositor.render_strips()
+            strips = painted_strips(app)
             return sum(one.cell_length for strip in strips for one in strip if one.style and one.style.reverse)
 
         before = reversed_cells()

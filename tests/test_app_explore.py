@@ -16,6 +16,7 @@ from textual.app import ComposeResult
 
 from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
+from tests.painted import painted_text
 from tests.test_restore import saved
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
@@ -53,8 +54,7 @@ class Host(ThemedApp):
         self.pane.focus_inside()
 
     def text(self) -> str:
-        strips = self.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return painted_text(self)
 
 
 class Driver:

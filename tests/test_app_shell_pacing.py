@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from tests.painted import painted_strips
 from tests.shell import until, workbench
 from tui_gen.app.terminal.pacing import CpuBudget, Pacer
 
@@ -137,10 +138,10 @@ def test_with_a_budget_a_live_frame_waits_until_all_that_was_sent_is_paid_for():
 ])  # fmt: skip
 async def test_over_a_slow_link_a_dialog_does_not_dim_what_lies_below(monkeypatch, round_trip, limit, slow):
     async with workbench(monkeypatch) as (app, pilot):
-        below = str(app.screen._compositor.render_strips()[0])
+        below = str(painted_strips(app)[0])
         app.pacer = Pacer(round_trip, limit)
         await pilot.press("f1")
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.pause()
         assert app.screen.has_class("-bare") == slow
-        assert (str(app.screen._compositor.render_strips()[0]) == below) == slow
+        assert (str(painted_strips(app)[0]) == below) == slow
