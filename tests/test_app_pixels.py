@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 from PIL import Image
-from textual.geometry import Region
+from textual.geometry import Region, Size
 
 from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
@@ -23,7 +23,7 @@ from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
 from tui_gen.app.panes.samples.encoder import PictureEncoder, PictureReply, PictureRequest, make
 from tui_gen.app.panes.samples.imaging import Subject
-from tui_gen.app.terminal.wire import REST, Wire, free_region
+from tui_gen.app.terminal.wire import REST, PixelOverlay, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
 
@@ -221,6 +221,25 @@ async def test_headless_shows_cells_and_never_pixels(tmp_path):
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for_async(lambda: "▀" in app.text(), tick=pilot.pause, what="a picture")
         assert app.samples.picture.mode == "sixel" and not app.samples.picture.picture.possible
+
+
+async def test_a_picture_that_came_while_its_pane_had_another_size_for_a_moment_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(PixelOverlay, "possible", True)
+    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
+    app = Host(run, "samples", Terminal("sixel", "for the test", cell=(10, 20)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = app.samples.picture
+        await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels")
+        calls = []
+        monkeypatch.setattr(view.picture, "show", lambda *_: calls.append("show"))
+        monkeypatch.setattr(view.picture, "hide", lambda: calls.append("hide"))
+        with monkeypatch.context() as meanwhile:  # it is told of its size a moment later
+            meanwhile.setattr(type(view), "size", Size(view.size.width - 9, view.size.height))
+            view._take(view._last_request, view._reply)
+        view._pixels = view.picture.held = False  # half-blocks were painted
+        view.show_again()
+        assert calls == ["hide", "show"] and view.picture.held, "no pixels before the blanks are painted"
+        await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels again")
 
 
 # -- on a real pty
