@@ -257,6 +257,29 @@ def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run, monkeypatch)
     runs.claim(run).release()
 
 
+@pytest.mark.parametrize("off", [600, -60])
+def test_a_worker_whose_clock_is_off_is_seen_to_be_gone_by_commands_that_look_once(run, monkeypatch, off):
+    """Where the file system takes the times of files from each machine."""
+    named(run, boot="another", host="gpu-box", inode=1)
+    Hold.take(run).hand_over()
+    begun, wall = time.time(), time.time
+
+    def seen(after: float) -> str:
+        """What a command says that looks so long after the worker's last sign of life."""
+        monkeypatch.setattr(presence, "_looks", {})
+        monkeypatch.setattr(presence, "clock", lambda run: begun + after)
+        monkeypatch.setattr(presence.time, "time", lambda: begun + after)
+        state = runs.state_of(run)[0]
+        monkeypatch.setattr(presence.time, "time", wall)
+        return state
+
+    age(run, -off)
+    assert seen(0) == seen(20) == "running"
+    age(run, -off - 25)  # another sign of life
+    assert seen(30) == seen(50) == "running"
+    assert seen(125) == "interrupted"
+
+
 def test_a_worker_gives_signs_of_life(run, monkeypatch):
     monkeypatch.setattr(presence, "BEAT", 0.01)
     with Hold.take(run) as hold:

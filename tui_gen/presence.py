@@ -25,8 +25,8 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import batch
-from tui_gen.files import read_regular
+from tui_gen import batch, places
+from tui_gen.files import read_regular, written_aside
 from tui_gen.log import event_log
 
 LOCK = "worker.lock"
@@ -200,21 +200,39 @@ def held(run: Path | str) -> bool | None:
 def silence(run: Path | str) -> float:
     """Seconds since a run's worker gave a sign of life, as far as can be told from here.
 
-    By the clock of the file system; where nothing can be written there, that may be another than ours, so a sign that
-    came while we looked counts, and one from the future only for as long as we have looked.
+    By the clock of the file system; where nothing can be written there, or each machine's own clock counts (Lustre,
+    sshfs), that may be another than ours, so a sign that came while we looked counts, and one from the future only for
+    as long as somebody here has looked.
     """
     at, now = last_sign(run), time.monotonic()
-    value, first, change = _looks.get(str(run), (at, now, -math.inf))
+    by_clock = clock(run) - at
+    value, first, change = _looks.get(str(run)) or (at, now - (_known_for(run, at) if by_clock < 0 else 0), -math.inf)
     if value != at:
         first, change = now, now if at > value else -math.inf  # older than before: a folder put in place of another
     if len(_looks) > MOST_LOOKS:
         _looks.clear()
     _looks[str(run)] = at, first, change
-    by_clock = clock(run) - at
     return min(by_clock, now - change) if by_clock >= 0 else now - first
 
 
-MOST_LOOKS = 4096
+def _known_for(run: Path | str, at: float) -> float:
+    """Seconds since a process on this machine first saw this sign of life: a command looks but once, and goes by what
+    those before it have seen."""
+    key, now = os.path.abspath(run), time.time()
+    with contextlib.suppress(OSError, places.NoHome):
+        place, known = places.cache_dir() / "signs.json", dict[str, tuple[float, float]]()
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            known = msgspec.json.decode(read_regular(place, 1 << 20), type=dict[str, tuple[float, float]])
+        sign, since = known.pop(key, (0.0, 0.0))
+        if sign == at and since <= now:
+            return now - since
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(place) as aside:
+            aside.write_bytes(msgspec.json.encode({**dict([*known.items()][-MOST_SIGNS:]), key: (at, now)}))
+    return 0.0
+
+
+MOST_LOOKS, MOST_SIGNS = 4096, 100
 _looks: dict[str, tuple[float, float, float]] = {}
 """Of each run: its last sign of life, and by our steady clock when that was first seen, and seen to be another."""
 _skews: dict[int, tuple[float, float]] = {}
