@@ -17,8 +17,7 @@ from tui_gen.machine import Gauge
 from tui_gen.train.engine import laps
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.engine.laps import Laps
-from tui_gen.train.run import accounts as account_keeping
-from tui_gen.train.run import loop
+from tui_gen.train.run import holding, loop
 from tui_gen.train.run.accounts import Accounts
 from tui_gen.usage import Gpu, Spent
 
@@ -111,8 +110,7 @@ def test_what_is_timed_leaves_the_numbers_alone():
 def test_a_wait_is_no_part_of_what_it_interrupts(monkeypatch, tmp_path):
     """Nor of the training, as a pause is none; nor do the next previews come later for it."""
     clock = Clock()
-    for module in (account_keeping, loop):
-        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(holding, "time", clock)
     run = Run(tmp_path)
     accounts, agenda = run.loop.accounts, run.loop.agenda
 
@@ -145,6 +143,26 @@ def test_a_wait_is_no_part_of_what_it_interrupts(monkeypatch, tmp_path):
     assert usage.spent.counts == {"preview": 1, "room": 4, "writable": 1, "log": 1}
     assert agenda._preview_cost == 2.0
     run.server.close()
+
+
+def test_the_clock_of_a_run_stands_still_while_its_process_is_held(monkeypatch):
+    clock, busy = Clock(), Clock()
+    times = types.SimpleNamespace(perf_counter=clock.perf_counter, process_time=busy.perf_counter)
+    monkeypatch.setattr(holding, "time", times)
+    holds = holding.Holds()
+    clock.now += 50.0
+    assert holds.now() == 150.0, "nobody looks: nothing is known"
+    holds.look()
+    clock.now += 2.5  # steps
+    before = holds.now()
+    clock.now += 600.0  # Ctrl-Z
+    assert holds.now() == before
+    holds.look()
+    clock.now, busy.now = clock.now + 600.0, busy.now + 300.0  # one long operation that lets no other thread run
+    assert holds.now() == before + 600.0
+    clock.now += 600.0
+    holds.look()  # the thread is the first to know
+    assert holds.now() == before + 601.0, "at most a tick is counted that was none of training"
 
 
 def test_accounts_come_seldom_and_hold_all_the_time():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -15,6 +14,7 @@ from tui_gen import events
 from tui_gen.machine import Gauge, resident_bytes
 from tui_gen.train.engine.devices import allocated, memory_of, named, reserved, uuid_of, wait_for
 from tui_gen.train.engine.laps import Laps
+from tui_gen.train.run import holding
 from tui_gen.usage import Gpu, Spent
 
 OFTEN, SELDOM = 2.0, 30.0
@@ -53,21 +53,21 @@ class Accounts:
             yield
             return
         wait_for(self._device)  # or steps that are still on their way would count for it
-        self._inside, started = True, time.perf_counter() - self.waited
+        self._inside, started = True, holding.now() - self.waited
         try:
             yield
         finally:
             self._inside = False
-            self._add(part, time.perf_counter() - self.waited - started)
+            self._add(part, holding.now() - self.waited - started)
 
     @contextlib.contextmanager
     def waiting(self, part: str) -> Iterator[None]:
         """What happens inside is a wait, whatever it interrupts: its time belongs to this part, and to no other."""
-        before, self._inside, started = self._inside, True, time.perf_counter()
+        before, self._inside, started = self._inside, True, holding.now()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - started
+            seconds = holding.now() - started
             self._inside, self.waited = before, self.waited + seconds
             self._add(part, seconds)
             self._on_wait(seconds)

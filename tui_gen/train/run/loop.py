@@ -12,7 +12,6 @@ import math
 import os
 import queue
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
-from tui_gen.train.run import checkpoints, continuing, showing
+from tui_gen.train.run import checkpoints, continuing, holding, showing
 from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
@@ -69,7 +68,7 @@ class RunLoop:
         self.begun = False
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
-        self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
+        self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, holding.now())
         self.computing = Computing(path)
         self.health = Health(trainer.config.train)
         self.accounts = Accounts(trainer.device, trainer.laps, self.agenda.waited)
@@ -221,7 +220,7 @@ class RunLoop:
     def _wanted(self) -> bool:
         """Whether something is to be done that concerns all processes."""
         asked = self.server is not None and not self.server.inbox.empty()
-        step, now = self.trainer.step, time.perf_counter()
+        step, now = self.trainer.step, holding.now()
         over = self.agenda.over(step, now) or (self.previewer.rows.wanted and self.agenda.due(step, now).preview)
         return asked or over or self.rollbacks.due or self.measuring.due(self.elapsed())
 
@@ -234,11 +233,11 @@ class RunLoop:
         return min(step for step in (*due, self.trainer.total or max(due)) if step > now)
 
     def _fraction(self) -> float | None:
-        return self.agenda.fraction(time.perf_counter())
+        return self.agenda.fraction(holding.now())
 
     def _over(self) -> bool:
         """Whether the run has its length, and nothing that it would go back for."""
-        if not self.agenda.over(self.trainer.step, time.perf_counter()):
+        if not self.agenda.over(self.trainer.step, holding.now()):
             return False
         if self.config.train.on_nan == "rollback":
             self.flush()
@@ -279,7 +278,7 @@ class RunLoop:
             # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
             # drawn once the first loss is out.
             self._initial_model = copy.deepcopy(self.trainer.eval_model)
-        self.agenda.begin(self.trainer.step, time.perf_counter())
+        self.agenda.begin(self.trainer.step, holding.now())
         step = self.trainer.step
         self.accounts.begin(step, self.elapsed())
         if self._resumed and step:
@@ -288,10 +287,10 @@ class RunLoop:
 
     def elapsed(self) -> float:
         """Seconds of training so far, pauses and waits left out, earlier sessions counted in."""
-        return self.agenda.elapsed(time.perf_counter())
+        return self.agenda.elapsed(holding.now())
 
     def _after_step(self) -> None:
-        now = time.perf_counter()
+        now = holding.now()
         settled = self.lockstep.settled(self.trainer.step)  # samples to be measured are drawn by all processes
         quality = settled and self.measuring.due(self.agenda.elapsed(now))
         due = self.agenda.due(self.trainer.step, now, quality, later=not settled and self.previewer.rows.wanted)
@@ -320,8 +319,8 @@ class RunLoop:
     @counts_as(LOG)
     def flush(self) -> None:
         """Bring the metrics over from the device, write them, look at them."""
-        self.computing.look(time.perf_counter())
-        speed = self.agenda.flushed(self.trainer.step, time.perf_counter())
+        self.computing.look(holding.now())
+        speed = self.agenda.flushed(self.trainer.step, holding.now())
         columns = self.trainer.meter.flush()
         alerts = self.rollbacks.taken(self.health.look(columns), columns)
         new: list[events.Event] = [*columns, *alerts]
@@ -350,18 +349,18 @@ class RunLoop:
 
         Raises Cut where the run is to stop before they are drawn.
         """
-        start = time.perf_counter() - self.accounts.waited
+        start = holding.now() - self.accounts.waited
         first = showing.previews(self, self.trainer.eval_model, self.trainer.step)
-        end = time.perf_counter()
+        end = holding.now()
         self.agenda.previewed(end, end - self.accounts.waited - start)
         return first
 
     @counts_as(PREVIEW)
     def _preview_untrained(self) -> None:
         if self._initial_model is not None:
-            start = time.perf_counter() - self.accounts.waited
+            start = holding.now() - self.accounts.waited
             showing.untrained(self, self._initial_model)
-            end = time.perf_counter()
+            end = holding.now()
             self.agenda.previewed(end, end - self.accounts.waited - start, untrained=True)
             self._initial_model = None
 
@@ -377,7 +376,7 @@ class RunLoop:
                 self.emit(*self.rollbacks.taken(self.health.weights_broke(step), []))
                 self.rollbacks.failed(self.health.failure)
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
-                self.agenda.checkpointed(time.perf_counter())
+                self.agenda.checkpointed(holding.now())
                 return None
             state = self.computing.state() | {"validation_part": self.agenda.validation_part}
             meta = checkpoints.Meta(step, self.elapsed(), reason, self.rank.value, self.rank.metric, **state)
@@ -387,7 +386,7 @@ class RunLoop:
             cadence = self.config.checkpoint
             with contextlib.suppress(OSError):
                 checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best, self.rollbacks.good)
-        self.agenda.checkpointed(time.perf_counter())
+        self.agenda.checkpointed(holding.now())
         return checkpoints.directory(self.path, step)
 
     def went_back(self, step: int, health: Health) -> None:
@@ -415,7 +414,7 @@ class RunLoop:
 
     def _pause(self) -> None:
         self.flush()
-        self.agenda.halt(time.perf_counter())
+        self.agenda.halt(holding.now())
         words = self.yielding.words
         self.change_state("paused", words)
         while self.paused and self.ending is None:
@@ -428,7 +427,7 @@ class RunLoop:
             if self.measuring.busy:
                 with contextlib.suppress(Cut):
                     self.measurements.report(self.measuring.turn(self.elapsed(), idle=True))
-        self.agenda.go(self.trainer.step, time.perf_counter())
+        self.agenda.go(self.trainer.step, holding.now())
         if self.ending is None:
             self.change_state("running")
 

@@ -8,7 +8,6 @@ nothing for it: what broke one is recomputed when it has.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
-from tui_gen.train.run import checkpoints, continuing, offences
+from tui_gen.train.run import checkpoints, continuing, holding, offences
 from tui_gen.train.run.accounts import Accounts
 from tui_gen.train.run.agenda import Agenda
 from tui_gen.train.run.alerts import Health
@@ -268,7 +267,7 @@ class Rollbacks:
         self._skips_so_far = [at for at in self._skips_so_far if at < event.to]
         self._alert = self._offence = None
         loop.went_back(event.to, Health(loop.config.train))
-        loop.agenda.went_back(event.to, time.perf_counter())
+        loop.agenda.went_back(event.to, holding.now())
         loop.accounts.begin(event.to, loop.elapsed())
 
 

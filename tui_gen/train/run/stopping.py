@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from tui_gen.launch import STOPPING
+from tui_gen.train.run import holding
 
 GRACE = 2.5
 """Seconds in which what comes before training may end by itself."""
@@ -64,7 +65,8 @@ class SignalWatch:
         patience = _Patience()
         while True:
             asked = self.worker is not None and bool(self.worker.stop_reason)
-            select.select([self._read], [], [], 0.1 if asked else 1.0)
+            select.select([self._read], [], [], 0.1 if asked else holding.TICK)
+            holding.look()
             came = b""
             with contextlib.suppress(BlockingIOError):
                 came = os.read(self._read, 64)
