@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_gen.app import later
 from tui_gen.places import cache_dir, config_dir
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def run_workbench(
     prepare_environment(terminal)
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
     import_asyncio()
+    later.import_textual()
     from tui_gen.app.workbench import Workbench
 
     more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
