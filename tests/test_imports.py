@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from textual.app import App
 
 from tui_gen.app.terminal import private
 
+pytestmark = pytest.mark.xdist_group("imports")  # every file is read and parsed once for all
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, MODELS = ROOT / "tui_gen", ROOT / "models"
 TORCH = {"torch", "torchvision", "safetensors"}
@@ -48,9 +50,18 @@ def imported(path: Path, also_inside: bool = True, for_types: bool = False) -> s
 
     What is imported for type checkers alone counts only with `for_types`.
     """
-    package = module_name(path).split(".")
-    package = package if path.name == "__init__.py" else package[:-1]
-    return imported_by(path.read_text(encoding="utf-8"), package, also_inside, for_types)
+    return imported_by(source(path), package_of(path), also_inside, for_types)
+
+
+def package_of(path: Path) -> tuple[str, ...]:
+    """The names of the packages around a file."""
+    package = (*module_name(path).split("."),)
+    return package if path.name == "__init__.py" else package[:-1]
+
+
+@functools.cache
+def source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @functools.lru_cache(maxsize=8)  # the same file is asked about in several ways, one after the other
@@ -59,27 +70,38 @@ def parsed(code: str) -> ast.Module:
     return ast.parse(code)
 
 
-def imported_by(code: str, package: list[str], also_inside: bool = True, for_types: bool = False) -> set[str]:
+def imported_by(code: str, package: Sequence[str], also_inside: bool = True, for_types: bool = False) -> set[str]:
     """As `imported`, for source text in a package."""
-    found: set[str] = set()
+    return {
+        name
+        for name, inside, typed in imports_of(code, (*package,))
+        if (also_inside or not inside) and (for_types or not typed)
+    }
 
-    def visit(node: ast.AST) -> None:
+
+@functools.cache
+def imports_of(code: str, package: tuple[str, ...]) -> set[tuple[str, bool, bool]]:
+    """Names that source text imports, each with whether it does so in a function, and for type checkers alone."""
+    found: set[tuple[str, bool, bool]] = set()
+
+    def visit(node: ast.AST, inside: bool, typed: bool) -> None:
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found.update((alias.name, inside, typed) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
+            base = package[: len(package) - node.level + 1] if node.level else ()
             name = ".".join([*base, *([node.module] if node.module else [])])
-            found.add(name)
-            found.update(f"{name}.{alias.name}" for alias in node.names)
+            found.update((one, inside, typed) for one in (name, *(f"{name}.{alias.name}" for alias in node.names)))
+        elif isinstance(node, ast.expr):
+            return
+        checked = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for child in ast.iter_child_nodes(node):
-            checked = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body
-            if checked and not for_types:
-                continue
-            if not also_inside and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            visit(child)
+            visit(
+                child,
+                inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef),
+                typed or (checked and child in node.body),
+            )
 
-    visit(parsed(code))
+    visit(parsed(code), False, False)
     return found
 
 
