@@ -387,6 +387,7 @@ def test_lists_are_drawn_as_lists():
         (["--space", "lr=0..1:log"], "needs a number, 0 < x"),
         (["--space", "lr=1e-4..1e-2:log:5"], "which is for a grid; tpe draws"),
         (["--space", "latent=8..16,latent=3"], "is given twice"),
+        (["--space", "lr=1e-3,latent=8..8"], "latent = 8..8: is one value: there is nothing to try"),
         (["--space", "latent=1..16", "--metric", "elbo"], "is no metric of a log"),
         (["--space", "latent=1..16", "--metric", "quality/fid"], "--set quality.at_end=true"),
         (["--space", "latent=1..16", "--metric", "val/gan/loss"], "is no metric of vae, whose metrics begin with"),

@@ -66,6 +66,9 @@ def drafted(wish: SearchWish, base: RunConfig, catalog: Catalog, root: Path) -> 
     if not axes:
         raise ConfigError("--space", [Problem("--space", "", "names no setting", "for example lr=1e-4..1e-2:log")])
     refuse_counts(axes, wish.sampler)
+    if all(axis.size == 1 for axis in axes):  # every trial would be the same run
+        words, hint = "is one value: there is nothing to try", "for example lr=1e-4..1e-2:log or latent=8|16|32"
+        raise ConfigError("--space", [Problem(axis.key, axis.words(), words, hint) for axis in axes])
     points = space.grid(axes) if wish.sampler == "grid" else []
     metric, better = judged(base, wish.metric, catalog)
     spec = SearchSpec(
