@@ -64,6 +64,8 @@ def _train(
     torch.set_num_threads(threads)
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
+    for optimizer in trainer.optimizers.values():
+        optimizer.flushes = True  # as in new runs: else the process that has the first layer takes longer and longer
     with os.fdopen(orders) as told, os.fdopen(answers, "w") as answer:
         while steps := int(told.readline() or 0):
             joined.wait()
