@@ -16,6 +16,7 @@ from tests.waiting import wait_for
 from tui_gen import config as configs
 from tui_gen import events, launch, resuming, runs, world
 from tui_gen.log.event_log import read
+from tui_gen.report.commands import train
 from tui_gen.train.engine.exchange import Exchange
 from tui_gen.train.run import following, peers, pictures
 from tui_gen.train.run.link import PeerLink
@@ -264,6 +265,22 @@ def test_launchers_tell_who_this_is():
         step | {"SLURM_STEP_ID": "2"}
     ).port
     assert world.from_env(step | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_rank_0_says_what_is_wrong_with_a_config_before_torchrun_ends_it(monkeypatch, call, launcher):
+    """It ends all at the first that ends; srun does not."""
+    torchrun = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "1"}
+    srun = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    for name, value in (torchrun if launcher == "torchrun" else srun).items():
+        monkeypatch.setenv(name, value)
+    waits, signals = [], []
+    monkeypatch.setattr(train.time, "sleep", waits.append)
+    monkeypatch.setattr(train.signal, "signal", lambda *words: signals.append(words))
+    status, _, err = call("train", "vae-nix")
+    assert status == 2 and "rank 1 ends: rank 0 says what is wrong with the config" in err
+    assert waits == ([train.LAST] if launcher == "torchrun" else [])
+    assert ((signal.SIGTERM, signal.SIG_DFL) in signals) == (launcher == "torchrun")
 
 
 def test_the_first_host_of_a_list():

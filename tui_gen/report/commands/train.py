@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,6 +18,9 @@ from tui_gen.report.commands.options import models_option, runs_option, style_op
 
 if TYPE_CHECKING:
     from tui_gen.launch import WarmWorker
+
+LAST = 10.0
+"""Seconds that rank 0 has to say what is wrong with a config before another one ends for that, too."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +131,9 @@ def _follow(args: argparse.Namespace, place: world.World) -> NoReturn:
             dirs = [*args.model_dirs, *headless.named_dirs(args.run)]
             catalogs.resolve(args.run, catalogs.read(dirs), [*args.assignments, f"train.processes={place.count}"])
         except ConfigError:
+            if place.launcher == world.TORCHRUN:  # at the first that ends it ends all, and rank 0 may have yet to speak
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                time.sleep(LAST)
             raise runs.RunError(f"rank {place.rank} ends: rank 0 says what is wrong with the config") from None
     world.hand_over(place)
     signal.pthread_sigmask(signal.SIG_BLOCK, launch.STOPPING)  # until it can hand them on
