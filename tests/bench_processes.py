@@ -1,15 +1,20 @@
 """What many processes cost: two with a thread each against one with two, at the same total batch.
 
 Both make the same steps in turn, and nobody else trains meanwhile: what else the machine does falls on both.
+`python -m tests.bench_processes NAME --root DIR` (a folder with MNIST/raw) tells where the time of a step goes in both.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import functools
 import os
+import statistics
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,17 +69,77 @@ def _train(
     torch.set_num_threads(threads)
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
+    parts: Counter[str] = Counter()
     for optimizer in trainer.optimizers.values():
         optimizer.flushes = True  # as in new runs: else the process that has the first layer takes longer and longer
     with os.fdopen(orders) as told, os.fdopen(answers, "w") as answer:
         while steps := int(told.readline() or 0):
+            if not parts and trainer.step and PARTS in os.environ:
+                _watch(trainer, parts)
+            parts.clear()
             joined.wait()
             start, used = time.perf_counter(), time.process_time()
             for _ in range(steps):
                 trainer.train_step()
             trainer.meter.flush()  # what is made of metrics is made there
             seconds, used = time.perf_counter() - start, time.process_time() - used
+            if PARTS in os.environ and steps > WARM:
+                parts[REST] = seconds - sum(parts.values())
+                each = ", ".join(f"{part} {1e3 * taken / steps:.2f}" for part, taken in parts.most_common())
+                print(f"{count} × {threads} threads, rank {rank}: {1e3 * seconds / steps:.2f} ms: {each}", flush=True)
             print(seconds, used, file=answer, flush=True)
+
+
+PARTS, REST = "TUI_GEN_BENCH_PARTS", "the rest"
+
+
+def _watch(trainer: Any, parts: Counter[str]) -> None:
+    """Add up the seconds that parts of its steps take from now on."""
+    import torch
+
+    inner = [0.0]
+
+    def timed(part: str, owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            inner.append(0.0)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                taken = time.perf_counter() - start
+                parts[part] += taken - inner.pop()
+                inner[-1] += taken
+
+        setattr(owner, name, call)
+
+    timed("update", torch, "_fused_adam_")
+    timed("examples", trainer.stream, "next")
+    timed("metrics", trainer.meter, "flush")
+    if (exchange := trainer.exchange) is None:
+        for phase in trainer.compute:
+            compute = Computing(trainer.compute[phase])
+            trainer.compute[phase] = compute
+            timed("losses and gradients", compute, "act")
+        return
+    timed("losses and gradients", exchange, "each")
+    timed("checks", exchange, "_code")
+    timed("waits", trainer.ranks, "meet")
+    if exchange.pool.copy is not None:
+        for views in exchange.pool.copy.views.values():
+            timed("gradients handed over", views, "send")
+            timed("gradients added up", views, "summed")
+
+
+class Computing:
+    """A function that may be exchanged."""
+
+    def __init__(self, act: Callable[..., Any]) -> None:
+        self.act = act
+
+    def __call__(self, *args: Any) -> Any:
+        return self.act(*args)
 
 
 def keep_memory() -> None:
@@ -109,3 +174,27 @@ def measured(settings: Settings, base: Path, root: str, name: str) -> list[Figur
 BENCHMARKS: dict[str, Callable[[Settings, Path, str], list[Figure]]] = {
     f"processes-{name}": functools.partial(measured, name=name) for name in ("vae", "small-unet")
 }
+
+
+def main() -> None:
+    """Where the time of a step goes, by turns."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("name", choices=[name.removeprefix("processes-") for name in BENCHMARKS])
+    parser.add_argument("--root", required=True, help="a folder with MNIST/raw")
+    parser.add_argument("--steps", type=int, default=200, help="steps of a turn")
+    parser.add_argument("--pairs", type=int, default=5)
+    args = parser.parse_args()
+    os.environ |= {PARTS: "1", "GOMP_SPINCOUNT": str(launch.SPIN)}
+    with tempfile.TemporaryDirectory() as base:
+        teams = [Team(args.name, args.root, Path(base), *kind) for kind in ((2, 1), (1, 2))]
+        for team in 2 * teams:
+            team.train(WARM)
+        ratios = [1 / (teams[0].train(args.steps)[0] / teams[1].train(args.steps)[0]) for _ in range(args.pairs)]
+        for team in teams:
+            team.close()
+    median = statistics.median(ratios)
+    print(f"steps of two processes ÷ those of one: {median:.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()
