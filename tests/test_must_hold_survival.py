@@ -22,7 +22,7 @@ from tests.real_runs import (
 from tests.waiting import wait_for
 from tui_gen import launch, runs
 
-BLOCKED_SECONDS = 8
+BLOCKED_SECONDS = 4
 """How long the terminal does not read, as on a bad link."""
 
 
