@@ -41,14 +41,24 @@ class Screen:
 
     @property
     def cells(self):
-        return [[self.screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
+        """What is seen: a blank's colour is, where it is reversed or has a line."""
+        rows = [[self.screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
+        return [
+            [
+                cell if cell.data != " " or cell.reverse or cell.underscore or cell.strikethrough
+                else cell._replace(fg="", bold=False)
+                for cell in row
+            ]
+            for row in rows
+        ]  # fmt: skip
 
 
 def painted(rng: np.random.Generator, before: list[list[tuple[str, str]]]) -> list[list[tuple[str, str]]]:
     """The cells of a frame: those before, with some rectangle filled anew."""
     after = [list(row) for row in before]
     y, x = rng.integers(HEIGHT), rng.integers(WIDTH)
-    letter, colour = rng.choice(list("ab ─")), rng.choice(["red", "blue"])
+    letter = rng.choice(list("ab ─"))
+    colour = rng.choice(["red", "blue", "red", "blue", "bold red", "red reverse", "blue underline", "red on green"])
     for row in after[y : y + rng.integers(1, HEIGHT)]:
         row[x : x + 8] = [(letter, colour)] * len(row[x : x + 8])
     return after
@@ -63,7 +73,7 @@ def cut(rng: np.random.Generator, cells: list[list[tuple[str, str]]]) -> list[di
             {
                 start: Strip(
                     [
-                        Segment("".join(letter for letter, _ in run), Style(color=colour))
+                        Segment("".join(letter for letter, _ in run), Style.parse(colour))
                         for colour, run in groupby(row[start:end], key=lambda cell: cell[1])
                     ]
                 )
@@ -95,6 +105,18 @@ def test_any_sequence_of_updates_leaves_the_screen_as_they_would_themselves(seed
         assert ours.cells == theirs.cells
         sent, full = sent + ours.written, full + theirs.written
     assert sent < full
+
+
+@pytest.mark.parametrize(("before", "after", "sent"), [
+    ("red on blue", "green on blue", False), ("red", "bold green", False), ("red", "green reverse", True),
+    ("red underline", "green underline", True), ("red strike", "green strike", True), ("on blue", "on red", True),
+])  # fmt: skip
+def test_blanks_are_sent_again_only_where_they_look_different(before, after, sent):
+    screen, known = Screen(), Screenful()
+    for style, writes in ((before, True), (after, sent)):
+        rows = [[Strip([Segment(" " * WIDTH, Style.parse(style))])] for _ in range(HEIGHT)]
+        update = known.reduce(LayoutUpdate(rows, Region(0, 0, WIDTH, HEIGHT)), WIDTH * HEIGHT, screen.console)
+        assert bool(update.pieces) == writes
 
 
 def test_the_same_frame_again_is_nothing_until_it_is_forgotten():

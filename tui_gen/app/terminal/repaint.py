@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.control import Control
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 from tui_gen.app.terminal.private import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -32,6 +33,7 @@ Piece = tuple[int, int, Strip]
 
 
 _NOTHING = Strip([])
+_PLAIN = Style()
 
 
 class PiecesUpdate(CompositorUpdate):
@@ -185,7 +187,7 @@ def _runs(x: int, y: int, there: Strip, strip: Strip) -> Iterator[Piece]:
     same: list[Segment] = []
     place = start = x
     for segment in strip:
-        if places.get(place - x) != segment:
+        if not _alike(places.get(place - x), segment):
             run += same if run else ()
             start = start if run else place
             run.append(segment)
@@ -198,6 +200,25 @@ def _runs(x: int, y: int, there: Strip, strip: Strip) -> Iterator[Piece]:
         place += segment.cell_length
     if run:
         yield start, y, Strip(run)
+
+
+def _alike(there: Segment | None, segment: Segment) -> bool:
+    """Whether two pieces of a row look the same: of blanks nobody sees in which colour a letter would be.
+
+    Beside a plot that is drawn anew, and beside a dialog, Textual gives blanks another one again and again.
+    """
+    if there is None or there.text != segment.text:
+        return False
+    if there.style == segment.style:
+        return True
+    before, after = there.style or _PLAIN, segment.style or _PLAIN
+    unseen = not segment.text.strip(" ") and not (_marks_blanks(before) or _marks_blanks(after))
+    return unseen and before.bgcolor == after.bgcolor
+
+
+def _marks_blanks(style: Style) -> bool:
+    """Whether a blank shows the colour of letters."""
+    return bool(style.reverse or style.underline or style.underline2 or style.strike or style.overline)
 
 
 def _width(strip: Strip) -> int:
