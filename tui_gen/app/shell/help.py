@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import Visual
 
 from tui_gen.app.widgets.modal import Modal
 from tui_gen.app.widgets.prose import prose
@@ -33,6 +38,49 @@ WIDTH, FRAME = 96, 5
 """Cells of a page, and those of them that are its frame and scrollbar."""
 
 
+class LongText(ScrollView, can_focus=True):
+    """A text of any length: wrapped once for its width, and only the lines on screen are rendered."""
+
+    DEFAULT_CSS = """
+    LongText { height: auto; max-height: 100%; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    """
+
+    def __init__(self, text: Content) -> None:
+        super().__init__()
+        self._text = text
+        self._lines: list[Content] = []
+        self._wrapped_for = 0
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The number of lines; a column is left to the scrollbar."""
+        width = max(1, width - 1)
+        if width != self._wrapped_for:
+            self._wrapped_for, self._lines = width, self._text.wrap(width)
+            self.set_reactive(LongText.virtual_size, Size(width, len(self._lines)))
+        return len(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        number, width = y + self.scroll_offset.y, self.size.width
+        if number >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        line, selection = self._lines[number], self.text_selection
+        if selection is not None and (span := selection.get_span(number)) is not None:
+            start, end = span
+            style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+            line = line.stylize(style, start, len(line) if end == -1 else end)
+        strips = Visual.to_strips(self, line, width, 1, self.visual_style, apply_selection=False, pad=True)
+        strip = strips[0] if strips else Strip.blank(width, self.rich_style)
+        return strip.apply_offsets(0, number)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """What is selected of it, and what comes after that."""
+        return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Another part is selected."""
+        self.refresh()
+
+
 class ReadingPage(Modal[None]):
     """A page to read: scrolled by keys and wheel, left with Escape, Enter, q, F1 or a click beside it."""
 
@@ -42,8 +90,6 @@ class ReadingPage(Modal[None]):
         width: 96; max-width: 96%; height: auto; max-height: 94%;
         border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
     }
-    ReadingPage VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
-    ReadingPage Static { height: auto; width: 1fr; }
     """
     BINDINGS = [Binding("escape,enter,q,f1,question_mark", "leave", "Close", id="reading.close")]
 
@@ -57,8 +103,7 @@ class ReadingPage(Modal[None]):
         with Vertical() as box:
             box.border_title = Content(f" {self._title} ")
             box.border_subtitle = Content(" Esc closes ")
-            with VerticalScroll():
-                yield Static(self._content())
+            yield LongText(self._content())
 
     def _content(self) -> Content:
         if isinstance(self._text, Content):
@@ -69,7 +114,7 @@ class ReadingPage(Modal[None]):
 
     def on_mount(self) -> None:
         """Focus the page, so that keys scroll it."""
-        self.query_one(VerticalScroll).focus()
+        self.query_one(LongText).focus()
 
     def on_click(self, event: events.Click) -> None:
         """A click beside the page leaves."""

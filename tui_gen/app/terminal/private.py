@@ -14,6 +14,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.console import COLOR_SYSTEMS, Console
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import _ansi_sequences, constants
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
@@ -25,7 +27,10 @@ from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
+from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
+from textual.strip import Strip
+from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
@@ -149,12 +154,45 @@ def handling() -> MessagePump | None:
         return None
 
 
+class _ShownThrough(Visual):
+    """What a dialog lets through of the screen below it, dimmed: line by line as they are kept, where Textual has Rich
+    render the whole screen and part it into lines anew, which takes as long as a dialog's own text.
+    """
+
+    def __init__(self, textual: BackgroundScreen) -> None:
+        self._screen, self._tint = textual.screen, textual.color
+
+    def render_strips(self, width: int, height: int | None, style: Any, options: Any) -> list[Strip]:
+        dimmed: dict[Style | None, Style | None] = {}
+        strips = []
+        for strip in self._screen._compositor.render_strips()[:height]:
+            segments = []
+            for text, own, control in strip:
+                if own not in dimmed:
+                    (segment,) = BackgroundScreen.process_segments([Segment(text, own)], self._tint)
+                    dimmed[own] = segment.style
+                segments.append(Segment(text, dimmed[own], control))
+            strips.append(Strip(segments, strip.cell_length).adjust_cell_length(width))
+        return strips
+
+    def get_optimal_width(self, rules: Any, container_width: int) -> int:
+        return container_width
+
+    def get_height(self, rules: Any, width: int) -> int:
+        return self._screen.size.height
+
+
 class PaintedWhole(ModalScreen[Result]):
     """A dialog that is not painted before its widgets have places: until it is told its size, all that there is of it
     is what it dims of the screen below.
     """
 
     _has_places = False
+
+    def render(self) -> Any:
+        """What lies below."""
+        below = super().render()
+        return _ShownThrough(below) if isinstance(below, BackgroundScreen) else below
 
     def _screen_resized(self, size: Size) -> None:
         self._has_places = True
