@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from itertools import groupby, pairwise
 
@@ -20,9 +21,13 @@ from tests.plot_host import write_run
 from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
 from tests.real_runs import workbench
 from tests.waiting import wait_for
-from tui_gen.app.terminal.repaint import Screenful
+from tui_gen.app.terminal.repaint import PiecesUpdate, Screenful
 
 WIDTH, HEIGHT = 24, 7
+COLOURS = [
+    *["red", "blue"] * 3, "none", "on blue", "#102030 on green", "bold red", "bold italic red on green", "red reverse",
+    "blue underline", "default on default",
+]  # fmt: skip
 
 
 class Screen:
@@ -58,7 +63,7 @@ def painted(rng: np.random.Generator, before: list[list[tuple[str, str]]]) -> li
     after = [list(row) for row in before]
     y, x = rng.integers(HEIGHT), rng.integers(WIDTH)
     letter = rng.choice(list("ab ─"))
-    colour = rng.choice(["red", "blue", "red", "blue", "bold red", "red reverse", "blue underline", "red on green"])
+    colour = rng.choice(COLOURS)
     for row in after[y : y + rng.integers(1, HEIGHT)]:
         row[x : x + 8] = [(letter, colour)] * len(row[x : x + 8])
     return after
@@ -117,6 +122,17 @@ def test_blanks_are_sent_again_only_where_they_look_different(before, after, sen
         rows = [[Strip([Segment(" " * WIDTH, Style.parse(style))])] for _ in range(HEIGHT)]
         update = known.reduce(LayoutUpdate(rows, Region(0, 0, WIDTH, HEIGHT)), WIDTH * HEIGHT, screen.console)
         assert bool(update.pieces) == writes
+
+
+def test_of_colours_and_attributes_only_what_changes_is_sent():
+    console = Screen().console
+    styles = ["red on blue", "green on blue", "green on blue", "bold green", "bold", "none", "link https://one.example"]
+    pieces = [(0, 0, Strip([Segment(f"{number}", Style.parse(style)) for number, style in enumerate(styles)]))]
+    sent = PiecesUpdate([*pieces, (0, 1, Strip([Segment("x")]))]).render_segments(console)
+    sent = re.sub(r"\x1b\]8;id=[^;]*;", "\x1b]8;", sent)
+    assert sent.replace("\x1b", "^") == (
+        "^[1;1H^[31;44m0^[32m12^[0;1;32m3^[39m4^[0m5^]8;https://one.example^\\6^]8;;^\\^[2;1Hx"
+    )
 
 
 def test_the_same_frame_again_is_nothing_until_it_is_forgotten():

@@ -7,8 +7,11 @@ start, seven times. Most of those cells are there already, and over a slow link 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rich.color import ColorSystem
+from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from rich.segment import Segment
 from rich.style import Style
@@ -32,6 +35,8 @@ Piece = tuple[int, int, Strip]
 """(column, row, cells)"""
 
 
+Codes = tuple[str, str, str]
+_UNSTYLED: Codes = ("", "", "")
 _NOTHING = Strip([])
 _PLAIN = Style()
 
@@ -43,11 +48,42 @@ class PiecesUpdate(CompositorUpdate):
         self.pieces = pieces
 
     def render_segments(self, console: Console) -> str:
-        """The escape sequences of every piece's cells."""
+        """The escape sequences of every piece's cells; of colours and attributes only what changes between two."""
         out: list[str] = []
+        system = COLOR_SYSTEMS[console.color_system or "truecolor"]
+        last = _UNSTYLED
         for x, y, strip in self.pieces:
-            out += (Control.move_to(x, y).segment.text, strip.render(console))
+            out.append(Control.move_to(x, y).segment.text)
+            for text, style, _ in strip:
+                style = style or _PLAIN
+                codes = _UNSTYLED if style.link else _codes(style, system)
+                if codes != last:
+                    out.append(f"\x1b[{_change(last, codes)}m")
+                    last = codes
+                out.append(Strip.render_style(style, text, system) if style.link else text)
+        if last != _UNSTYLED:
+            out.append("\x1b[0m")
         return "".join(out)
+
+
+@lru_cache(maxsize=4096)
+def _codes(style: Style, system: ColorSystem) -> Codes:
+    """Of a style its attributes, its colour and its background, as the terminal takes them."""
+    fore, back = style.color, style.bgcolor
+    return (
+        Strip.render_ansi(style.without_color, system),
+        ";".join(fore.downgrade(system).get_ansi_codes()) if fore else "",
+        ";".join(back.downgrade(system).get_ansi_codes(foreground=False)) if back else "",
+    )
+
+
+def _change(last: Codes, codes: Codes) -> str:
+    """What makes one style of another."""
+    if codes[0] != last[0]:
+        return ";".join(["0", *filter(None, codes)])
+    return ";".join(
+        code or default for code, before, default in zip(codes[1:], last[1:], ("39", "49")) if code != before
+    )
 
 
 class Screenful:
