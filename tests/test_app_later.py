@@ -1,11 +1,10 @@
-"""What Textual and NumPy are imported without, and that it is there once it is wanted: each in a process of its own."""
+"""What Textual is imported without, and that it is there once somebody wants it: each in a process of its own."""
 
 import subprocess
 import sys
 
 import pytest
 
-from tests import fake_worker
 from tui_gen.app import later
 
 START = "import sys\nimport tui_gen.app.main as m\nm.import_asyncio()\nm.later.import_textual()\nm.Workbench\n"
@@ -31,34 +30,8 @@ print("found")
 """
 
 
-NUMPY = """
-import sys
-from tui_gen.app import later
-later.import_numpy()
-assert not set(later.NUMPY) & set(sys.modules)
-import numpy as np
-assert np.linalg.eigh(np.eye(2)).eigenvalues.tolist() == [1, 1]
-import numpy.typing, numpy.ma, numpy.random
-assert not isinstance(numpy.typing.NDArray, later.Later) and numpy.typing.NDArray[np.float32].__args__
-print("whole")
-"""
-
-
-OPEN = """
-import asyncio, pathlib
-run = pathlib.Path(sys.argv[1])
-async def main():
-    app = m.Workbench(run.parent, open_run=run)
-    async with app.run_test(size=(120, 40)) as pilot:
-        while not app.complete or app.view is None:
-            await pilot.pause()
-asyncio.run(main())
-print("numpy" in sys.modules, *set(m.later.NUMPY) & set(sys.modules))
-"""
-
-
-def run(code: str, *words: str) -> str:
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_textual_comes_without_what_the_first_frame_does_not_need():
@@ -69,15 +42,6 @@ def test_textual_comes_without_what_the_first_frame_does_not_need():
 def test_what_was_put_off_is_there_when_it_is_wanted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(START + PALETTE) == "found\n"
-
-
-def test_numpy_comes_without_its_help_and_types_and_has_these_when_they_are_wanted():
-    assert run(NUMPY) == "whole\n"
-
-
-def test_a_run_is_opened_with_that_numpy(tmp_path):
-    path = fake_worker.record(fake_worker.make_run(tmp_path))
-    assert run(START + OPEN, str(path)) == "True\n"
 
 
 @pytest.mark.parametrize("name", ["textual.reactive", "rich.style", "no.such.module"])

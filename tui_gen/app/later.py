@@ -1,4 +1,4 @@
-"""Textual and NumPy without what the first frame can do without.
+"""Textual without what the first frame can do without.
 
 Whenever it is imported, Textual imports its command palette with four of its largest widgets, and what finds the folder
 of downloads: longer than all that is ours takes.
@@ -17,10 +17,6 @@ PUT_OFF = ("textual.command", "platformdirs", "rich.table", "uuid", "pickle")
 """Modules of which Textual, while it is imported, only takes names that it calls later, or never."""
 
 
-NUMPY = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars", "numpy._typing")
-"""Of NumPy: the texts that `help` shows, and types for type checkers. A third of its import."""
-
-
 class Later:
     """A name of a module that is imported when somebody calls it or looks into it."""
 
@@ -36,10 +32,6 @@ class Later:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._itself(), name)
-
-    def __getitem__(self, key: object) -> Later:
-        """A generic type of some kind."""
-        return self
 
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._itself())
@@ -77,9 +69,3 @@ def import_textual() -> None:
     """Import Textual's app. A version that makes more of these modules gets them."""
     with contextlib.suppress(Exception), put_off(*PUT_OFF):
         importlib.import_module("textual.app")
-
-
-def import_numpy() -> None:
-    """Import NumPy, without what nobody in a workbench asks it for."""
-    with put_off(*NUMPY):
-        importlib.import_module("numpy")

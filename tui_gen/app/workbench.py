@@ -22,7 +22,6 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
-from tui_gen.app import later
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES
@@ -166,8 +165,6 @@ class Workbench(TerminalApp):
 
     def _deal(self) -> None:
         """Have those who deal with runs, and those who do what keys, menus and panes ask for."""
-        if self.furnishing.looking:  # else panes that need no NumPy come first
-            later.import_numpy()
         from tui_gen.app.steering.conductor import Conductor
         from tui_gen.app.steering.follower import PaneFollower
         from tui_gen.app.steering.stock import Stock
