@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from textual import constants
 
 settings.register_profile(
     "tui-gen", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -42,9 +41,6 @@ os.environ |= {
     "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "TEXTUAL_ANIMATIONS": "none",
     "TEXTUAL_SMOOTH_SCROLL": "0",
 }  # fmt: skip
-# Before anything imports Textual's screens: to paint is half of what a workbench costs under Pilot, and nobody looks.
-# (Those that tests start on a terminal paint as they do for users.)
-constants.MAX_FPS = 20  # type: ignore[misc]
 # Before anything imports PyTorch: spinning threads of several processes would starve each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests read exports with ONNX Runtime themselves
@@ -108,9 +104,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many processes `-n auto` runs tests in: two more than cores, as much of a test's time is waiting."""
+    """How many processes `-n auto` runs tests in: one more than cores, as much of a test's time is waiting."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 2
+    return cores + 1
 
 
 @pytest.hookimpl(optionalhook=True)
