@@ -118,18 +118,21 @@ def fork(
                 closing.callback(os.close, number)
             streams.append(number if number >= 0 else given.fileno())
             pipes.append(end)
+        kept = {number: os.dup(number) for number in pass_fds}  # of a run's lock a forked child lets go
+        for copy in kept.values():
+            closing.callback(os.close, copy)
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if not pid:
-            _be(module, words, children.apart(env), streams, pass_fds, start_new_session)
+            _be(module, words, children.apart(env), streams, kept, start_new_session)
     process = Forked(pid)
     process.stdout, process.stderr = pipes[1:]
     return process
 
 
 def _be(
-    module: str, words: tuple[str, ...], env: dict[str, str], streams: list[int], kept: Sequence[int], apart: bool
+    module: str, words: tuple[str, ...], env: dict[str, str], streams: list[int], kept: Mapping[int, int], apart: bool
 ) -> NoReturn:
     status = 70
     try:
@@ -138,7 +141,9 @@ def _be(
         signal.set_wakeup_fd(-1)
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
-        _let_go_of_all_but(kept)
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+        _let_go_of_all_but([*kept])
         sys.stdin, sys.stdout, sys.stderr = (_stream(number, mode) for number, mode in enumerate("rww"))
         os.environ.clear()
         os.environ.update(env)

@@ -92,11 +92,6 @@ class Host(ThemedApp):
         self.told.append((event.key, event.value))
 
 
-def on_one_line(app: Host) -> str:
-    """The screen's text without line ends and frames, for words that may be wrapped."""
-    return " ".join(screen_text(app).replace("┃", " ").split())
-
-
 async def go(pilot, key: str) -> None:
     """Cursor on a field."""
     pilot.app.form.focus_field(key)

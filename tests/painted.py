@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from textual._context import visible_screen_stack
@@ -25,3 +26,8 @@ def painted_strips(app: App[Any]) -> list[Strip]:
 def painted_text(app: App[Any]) -> str:
     """The same as plain text, without blanks at the ends of lines."""
     return "\n".join(strip.text.rstrip() for strip in painted_strips(app))
+
+
+def on_one_line(app: App[Any]) -> str:
+    """The same without line ends and frames, for words that may be wrapped: behind a path, say, of any length."""
+    return " ".join(re.sub("[┃│]", " ", painted_text(app)).split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from textual import events
 
-from tests.form_host import CATALOG, ODD, Host, catalog, go, odd_tables, on_one_line, screen_text, typed
+from tests.form_host import CATALOG, ODD, Host, catalog, go, odd_tables, screen_text, typed
+from tests.painted import on_one_line
 from tests.waiting import wait_for_async
 from tui_gen import config
 from tui_gen.params import Problem

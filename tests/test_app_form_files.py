@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.form_host import CATALOG, Host, odd_tables, on_one_line, screen_text
+from tests.form_host import CATALOG, Host, odd_tables, screen_text
+from tests.painted import on_one_line
 from tests.waiting import wait_for_async
 from tui_gen.app.widgets.path_dialog import PathDialog
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.form_host import CATALOG, Host, go, odd_tables, on_one_line, screen_text
+from tests.form_host import CATALOG, Host, go, odd_tables, screen_text
+from tests.painted import on_one_line
 from tui_gen import config
 from tui_gen.events import Edit, Rollback
 

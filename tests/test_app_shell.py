@@ -13,6 +13,7 @@ from textual.events import Click, MouseDown, MouseMove, Resize
 
 from tests import fake_worker
 from tests.hosts import ThemedApp
+from tests.painted import on_one_line
 from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.panes import registry
@@ -268,7 +269,7 @@ async def test_keys_are_the_users(monkeypatch, world):
         assert (rows["view.jump"], rows["log.filter"]) == ("F4", "F2")
         assert (rows["view.drawer"], rows["run.quality"]) == ("", ""), "they have given way"
         told = ("did you mean 'view.jump'", "run.stop needs a key")
-        await until(pilot, lambda: all(words in screen_text(app) for words in told))
+        await until(pilot, lambda: all(words in on_one_line(app) for words in told))
 
 
 async def test_keys_that_are_none_or_given_twice_are_told_and_a_pane_gives_way_to_the_workbench(monkeypatch, world):
@@ -280,7 +281,7 @@ async def test_keys_that_are_none_or_given_twice_are_told_and_a_pane_gives_way_t
     )
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         told = ("'notakey!', for help.keys, is no key", "only one of run.start and view.maximise can have f5")
-        await until(pilot, lambda: all(words in " ".join(screen_text(app).split()) for words in told))
+        await until(pilot, lambda: all(words in on_one_line(app) for words in told))
         rows = {name: shown for _, rows in sections(app) for shown, _, name in rows}
         assert (rows["help.keys"], rows["run.start"], rows["run.pause"], rows["losses.log"]) == ("?", "F5 ^r", "p", "v")
         assert (rows["samples.play"], rows["explore.pin"], rows["run.quality"]) == ("", "", "")

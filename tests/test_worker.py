@@ -21,6 +21,7 @@ from tests.waiting import wait_for
 from tui_gen import children, control, launch, runs, trust
 from tui_gen.events import Resume
 from tui_gen.log.event_log import EventWriter
+from tui_gen.presence import Hold
 from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 
@@ -107,6 +108,14 @@ def test_sigterm_stops_with_a_checkpoint_and_sighup_is_survived(tmp_path, proces
     view = RunView(path)
     view.poll()
     assert view.state == "stopped" and "SIGTERM" in view.reason and view.checkpoints[-1].step == view.step
+
+
+def test_a_forked_worker_has_the_lock_that_it_was_passed(tmp_path, forked, monkeypatch):
+    path = small_runs.make_run(tmp_path, "vae", train__steps=10_000_000)
+    with monkeypatch.context() as late:
+        late.setattr(Hold, "hand_over", lambda _: follow(path, forked[-1], lambda view: view.step > 0))
+        process = launch.start(path)
+    assert process.poll() is None, (path / "worker.log").read_text()
 
 
 def test_two_workers_never_train_one_run(tmp_path, forked):
