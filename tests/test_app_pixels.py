@@ -242,6 +242,30 @@ async def test_a_picture_that_came_while_its_pane_had_another_size_for_a_moment_
         await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels again")
 
 
+async def test_what_lay_over_a_picture_for_one_frame_hides_its_pixels_no_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr(PixelOverlay, "possible", False)
+    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
+    app = Host(run, "samples", Terminal("sixel", "for the test", cell=(10, 20)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = app.samples.picture
+        await wait_for_async(lambda: view._ready() and "▀" in app.text(), tick=pilot.pause, what="half-blocks")
+        monkeypatch.setattr(PixelOverlay, "possible", True)  # and no frame comes
+        await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels")
+
+
+def test_a_part_of_what_lies_below_does_not_bring_it_to_the_front():
+    wire, below, dialog = Wire(None), object(), object()
+    for update, screen, front in (
+        (_Update(), below, below),
+        (_Update(), dialog, dialog),
+        (_Update([(5, 0, 10)]), below, dialog),
+        (None, below, dialog),
+        (_Update(), below, below),
+    ):
+        wire.painting(update, screen)
+        assert wire.front is front
+
+
 # -- on a real pty
 
 

@@ -139,8 +139,11 @@ class Wire:
     def painting(self, renderable: Any, screen: Screen[Any] | None = None, size: object = None) -> None:
         """Textual is about to draw this update (None: nothing) of a screen, in a window of this size."""
         self._frame = renderable
-        if renderable is not None:
-            self.front, self.drawn_size = screen, size
+        if renderable is None:
+            return
+        self.drawn_size = size
+        if getattr(renderable, "spans", None) is None:  # a part of what lies below may come before a dialog is gone
+            self.front = screen
 
     def painted(self, region: Region) -> bool:
         """Whether the frame just drawn wrote any cell of `region` of the screen."""

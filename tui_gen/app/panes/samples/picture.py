@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 LINK_SECONDS = 2.0
 """Seconds of the link that one picture may take, where the user has limited it."""
 LOOK = 0.05
-"""Seconds between two looks at whether a slow link is free."""
+"""Seconds between two looks at whether a slow link is free; the first, and longer ones, at what lies over a picture."""
+LOOKS = 6
+"""Looks at whether something still lies over a picture, before that is taken to stay."""
 
 
 TEXT_MODES = ("halfblock", "ascii", "off")
@@ -89,6 +91,7 @@ class PictureView(Widget, can_focus=True):
         self._busy: asyncio.Task[None] | None = None
         self._urgent = True
         self._pixels = False  # what the cells were last rendered for
+        self._looks = 0  # how often it was looked since then whether pixels can be seen
 
     # -- what to show
 
@@ -251,7 +254,22 @@ class PictureView(Widget, can_focus=True):
             forget_lines(self)
             if self.picture is not None:
                 self.picture.held = True
+        if not pixels and self._ready() and self._looks == 0:
+            self._look_later()
         return super().render_lines(crop)
+
+    def _look_later(self) -> None:
+        """What lay over the picture in this frame may be gone without another one that paints it: see to it then."""
+        self._looks += 1
+        self.set_timer(LOOK * 2**self._looks, self._look)
+
+    def _look(self) -> None:
+        if self._visible() != self._pixels:
+            self.refresh()
+        elif self._ready() and not self._pixels and self.screen.is_current and self._looks < LOOKS:
+            self._look_later()
+            return
+        self._looks = 0
 
     def get_line_filters(self) -> list[LineFilter]:
         """As the app's, but a picture keeps its colours."""
