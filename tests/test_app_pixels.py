@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -215,19 +216,24 @@ async def test_a_picture_is_free_only_when_nothing_is_over_it(tmp_path):
         assert free_region(picture) is None
 
 
-async def test_headless_shows_cells_and_never_pixels(tmp_path):
+@contextlib.asynccontextmanager
+async def headless(tmp_path):
+    """The samples pane of a run with one picture, for a terminal with sixels that is not there."""
     terminal = Terminal("sixel", "for the test", cell=(10, 20))
     app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples", terminal)
     async with app.run_test(size=(80, 24)) as pilot:
+        yield app, pilot
+
+
+async def test_headless_shows_cells_and_never_pixels(tmp_path):
+    async with headless(tmp_path) as (app, pilot):
         await wait_for_async(lambda: "▀" in app.text(), tick=pilot.pause, what="a picture")
         assert app.samples.picture.mode == "sixel" and not app.samples.picture.picture.possible
 
 
 async def test_a_picture_that_came_while_its_pane_had_another_size_for_a_moment_is_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(PixelOverlay, "possible", True)
-    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
-    app = Host(run, "samples", Terminal("sixel", "for the test", cell=(10, 20)))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with headless(tmp_path) as (app, pilot):
         view = app.samples.picture
         await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels")
         calls = []
@@ -244,9 +250,7 @@ async def test_a_picture_that_came_while_its_pane_had_another_size_for_a_moment_
 
 async def test_what_lay_over_a_picture_for_one_frame_hides_its_pixels_no_longer(tmp_path, monkeypatch):
     monkeypatch.setattr(PixelOverlay, "possible", False)
-    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
-    app = Host(run, "samples", Terminal("sixel", "for the test", cell=(10, 20)))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with headless(tmp_path) as (app, pilot):
         view = app.samples.picture
         await wait_for_async(lambda: view._ready() and "▀" in app.text(), tick=pilot.pause, what="half-blocks")
         monkeypatch.setattr(PixelOverlay, "possible", True)  # and no frame comes
