@@ -152,6 +152,19 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     shutil.rmtree(base, ignore_errors=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    """Beside what failed, show the last words of the workers that the test started: they write into files."""
+    report = yield
+    if report.failed and report.when == "call":
+        runs = Path(os.environ.get("TUI_GEN_RUNS", "/nowhere"))
+        for log in sorted(runs.glob("**/worker.log")):
+            with contextlib.suppress(OSError):
+                words = log.read_bytes()[-3000:].decode(errors="replace")
+                report.sections.append((str(log.relative_to(runs)), words or "(empty)"))
+    return report
+
+
 def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
     for variable in filter(CLEARED.fullmatch, list(os.environ)):  # set by a test, or by what it called
         patch.delenv(variable)
