@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from collections import Counter
 
+import pytest
+from textual.widget import Widget
+
+from tests.painted import painted_strips
 from tests.shell import screen_text, until, workbench
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import DEFAULT, read_theme
@@ -16,6 +20,23 @@ async def test_a_chosen_theme_is_remembered(monkeypatch):
         await pilot.pause()
     async with workbench(monkeypatch) as (app, _):
         assert app.theme == "ember"
+
+
+async def test_another_theme_looks_as_if_it_had_always_been_there_and_refreshes_no_pane_for_each_colour(monkeypatch):
+    async with workbench(monkeypatch, theme="paper") as (app, pilot):
+        await pilot.pause()
+        wanted = painted_strips(app)
+    async with workbench(monkeypatch, theme="ember") as (app, pilot):
+        refreshed, refresh = Counter(), Widget.refresh
+
+        def count(widget, *regions, **more):
+            refreshed[widget] += 1
+            return refresh(widget, *regions, **more)
+
+        monkeypatch.setattr(Widget, "refresh", count)
+        app.theme = "paper"
+        await until(pilot, lambda: painted_strips(app) == wanted)
+        assert refreshed[app.form] and max(refreshed[pane] for pane in app.workspace.panes) < 8, refreshed
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -34,6 +34,7 @@ from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
+from tui_gen.app.terminal.restyling import OnceRefreshed
 from tui_gen.draw.multiplexer import permitted
 
 if TYPE_CHECKING:
@@ -215,6 +216,10 @@ class HeldScreen(Screen[None]):
 
 class HookedApp(App[None]):
     """An app that hears of frames before they are sent, and of faults before they end it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stylesheet.__class__ = OnceRefreshed  # as empty as Textual has just made it
 
     def get_default_screen(self) -> Screen[None]:
         """The screen below all others."""
