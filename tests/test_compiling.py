@@ -430,6 +430,9 @@ def test_products_stay_where_nothing_is_known_of_the_processor(monkeypatch):
 def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     """With the code generator where there is a compiler; else the log says so, and the run is plain."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # of nobody's earlier compiling
+    # What PyTorch tries out first costs as much as all that is compiled: each kind of vectors, and processes to share.
+    monkeypatch.setattr(torch._inductor.config.cpp, "vec_isa_ok", True)
+    monkeypatch.setattr(torch._inductor.config, "compile_threads", 1)
     monkeypatch.setattr(onednn, "WORTH", 1)
     monkeypatch.setattr(onednn, "faster", lambda: torch.backends.mkldnn.is_available())
     exchanged, replace = [], onednn.replace
