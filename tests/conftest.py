@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import itertools
 import os
@@ -50,6 +51,8 @@ FIRST = (
     "test_every_recipe.py",
 )  # fmt: skip
 """Files with the tests that take longest: begun last, they would keep one process busy and the others idle."""
+DERIVED = Path("cache/tui-gen/derived")
+"""What is made of files that are the same for all tests (`tui_gen.derived`)."""
 SHARED = "TUI_GEN_TEST_SHARED"
 """Names the folder of what is made once for all tests, whichever of pytest's processes they run in."""
 _numbers = itertools.count()
@@ -129,12 +132,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make, less often than by default, and not among all that was imported."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _session_world() -> Iterator[Path]:
-    """What fixtures of wider scope than a test see."""
+    """What fixtures of wider scope than a test see; and what is read of all recipes and packages, for every test."""
+    from tui_gen import catalog
+
     base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
         mark = _furnish(base / "s", patch)
+        catalog.read()
         yield base
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
@@ -145,6 +158,8 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """This test's private folder, under which lie `config`, `cache`, `run` (sockets) and `runs`."""
     base = _session_world / f"t{next(_numbers)}"  # short: a socket's path has room for about 100 bytes
     mark = _furnish(base, monkeypatch)
+    if (_session_world / "s" / DERIVED).exists():  # else the checkout is too young to be relied on
+        shutil.copytree(_session_world / "s" / DERIVED, base / DERIVED, copy_function=os.link)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     yield base
     if has_started(used):
