@@ -13,7 +13,7 @@ import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: order[item.path])  # stable: each file's own tests stay shuffled
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Look for no garbage while everything is imported; then among what tests make, and less often than by default."""
+    gc.disable()
+    try:
+        _import_in_turn(session)
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
+        gc.enable()
+
+
+def _import_in_turn(session: pytest.Session) -> None:
     """Have each of pytest's processes begin with other files: in a fresh checkout, where they have to be compiled, each
     then compiles some, and finds the others done, where all would compile all.
     """
@@ -132,25 +145,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
-def pytest_collection_finish() -> None:
-    """Look for garbage among what tests make, less often than by default, and not among all that was imported."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _session_world() -> Iterator[Path]:
     """What fixtures of wider scope than a test see; and what is read of all recipes and packages, for every test."""
+    from textual.css.stylesheet import Stylesheet
+
     from tui_gen import catalog
 
     base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
         mark = _furnish(base / "s", patch)
         catalog.read()
+        patch.setattr(Stylesheet, "_parse_rules", _parsed_once(Stylesheet._parse_rules))
         yield base
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
+
+
+def _parsed_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Textual's reading of style sheets, once for hundreds of workbenches: what comes of it is never changed."""
+    kept: dict[object, Any] = {}
+
+    def parse_rules(sheet: Any, *given: Any, **named: Any) -> Any:
+        key = (given, *named.items(), *sheet._variables.items())
+        if key not in kept:
+            if len(kept) > 2000:  # a dozen themes
+                kept.clear()
+            kept[key] = parse(sheet, *given, **named)
+        return kept[key]
+
+    return parse_rules
 
 
 @pytest.fixture(autouse=True)
