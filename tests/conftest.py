@@ -87,7 +87,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     finally:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 20)
+        gc.set_threshold(10_000, 10, 10)
         gc.enable()
 
 
@@ -156,6 +156,7 @@ def _session_world() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         mark = _furnish(base / "s", patch)
         catalog.read()
+        patch.setattr(gc, "freeze", lambda: None)  # each workbench's: it would keep what is left of those before it
         patch.setattr(Stylesheet, "_parse_rules", _parsed_once(Stylesheet._parse_rules))
         yield base
         kill_marked(mark)
