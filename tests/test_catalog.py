@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.known import DATASETS
@@ -162,6 +163,30 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
     assert catalogs.stale(catalog, extra)
     with pytest.raises(AssertionError, match="built again"):
         catalogs.ensure(extra)
+
+
+def test_a_file_that_would_spoil_the_catalogue_is_left_out_and_what_is_asked_for_names_it(models):
+    """One broken file must not take the others away, and a class without a name not be passed over."""
+    model_file(models / "good.py", "good")
+    right = (models / "good.py").read_text()
+    for name, old, new, words in (
+        ("rate", "lr=0.5", "lr='fast'", "it cannot be described"),
+        ("kinds", "('points',)", "'points'", "its kinds are 'points'; write a tuple"),
+        ("other", "('points',)", "('sound',)", "its kinds are ('sound',)"),
+        ("range", "    kinds =", "    value_range = 'sgined'\n    kinds =", "its value_range is 'sgined'"),
+        ("nameless", "name = 'good'", "", "class Mine has no name"),
+        ("parted", HEAD, f"import good\n{HEAD}", "No module named 'good' (files here do not import each other"),
+    ):
+        (models / f"{name}.py").write_text(right.replace(old, new).replace("name = 'good'", f"name = {name!r}"))
+        told = [line for line in discover.build()[0].problems if f"/{name}.py:" in line]
+        assert len(told) == 1 and words in told[0], told
+    base = "\n\nclass Further(Mine):\n    name = 'further'\n"
+    (models / "base.py").write_text(right.replace("name = 'good'", "") + base)
+    built, _ = discover.build()
+    assert {"good", "further"} <= set(built.models) and "/base.py" not in str(built.problems)
+    assert msgspec.json.decode(discover.encode(built), type=catalogs.Catalog).models.keys() == built.models.keys()
+    with pytest.raises(ConfigError, match=r"its file cannot be used: .*/rate\.py: model 'rate': it cannot"):
+        catalogs.resolve("rate", built)
 
 
 def test_files_of_two_folders_that_are_called_alike_are_two_modules(models, tmp_path):

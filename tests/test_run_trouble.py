@@ -269,12 +269,14 @@ def test_a_picture_that_fails_later_is_told_once_and_costs_nothing_else(tmp_path
     kind = type(run.trainer.model)
     sample = kind.sample
     monkeypatch.setattr(kind, "sample", lambda *given: (run.trainer.step > 6 and 1 / 0) or sample(*given))
+    monkeypatch.setattr(kind, "reconstruct", lambda self, x, labels=None: x * torch.nan)
     with contextlib.closing(run.server):
         run.loop.run()
     run.view.poll()
     assert run.view.state == "finished" and run.trainer.step == 30
     told = [text for _, level, text in run.view.log if level == "warning" and "sample() failed: ZeroDiv" in text]
     assert len(told) == 1 and "the run goes on" in told[0] and "test_run_trouble.py, line" in told[0]
+    assert sum("reconstruct() returned NaN" in text for _, level, text in run.view.log if level == "warning") == 1
     kinds = [sample.kind for sample in run.view.samples]
     assert kinds.count("samples") == 1 and kinds.count("reconstructions") > 3
 

@@ -284,6 +284,30 @@ def test_a_loss_that_returns_something_else_is_told_what_it_must_return(monkeypa
         small_runs.trainer("vae").train_step()
 
 
+def test_what_previews_cannot_draw_of_a_model_is_told_in_words(monkeypatch):
+    """A sampler of a newcomer's: PyTorch's own words would be of a tensor that cannot be unpacked."""
+    trainer = small_runs.trainer("vae")
+    model = trainer.model
+    previewer = Previewer(model, trainer.data, trainer.device, 9, 0)
+    for method, wrong, words in (
+        ("sample", lambda noise, labels=None: noise[:, :3], "shape (9, 3): it must be a tensor of shape (9, 1, 8, 8)"),
+        ("sample", lambda noise, labels=None: torch.zeros(9, 64), "8); .view(-1, *self.data.shape) makes it so"),
+        ("sample", lambda noise, labels=None: None, "returned None: it must be"),
+        ("reconstruct", lambda x, labels=None: x[1:], "shape (7, 1, 8, 8): it must be a tensor of shape (8, 1, 8, 8)"),
+        ("trajectory", lambda noise, labels=None, frames=8: torch.zeros(8, 1, 8, 8), "of shape (frames, 8, 1, 8, 8)"),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(type(model), method, lambda self, *given, wrong=wrong: wrong(*given), raising=False)
+            with pytest.raises(TrainingError) as caught:
+                previewer.draw(model)
+        assert str(caught.value).startswith(f"{method}() of the model 'vae' returned ") and words in str(caught.value)
+    previewer.draw(model)
+    assert not previewer.unfinite
+    monkeypatch.setattr(type(model), "sample", lambda self, noise, labels=None: torch.full((9, 1, 8, 8), torch.nan))
+    previewer.draw(model)
+    assert previewer.unfinite == {"sample"}
+
+
 def test_devices_and_precisions_that_are_not_there():
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="cuda"):

@@ -403,6 +403,16 @@ def _steered(run: Path, tables: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _unread(name: str, problems: list[str]) -> str:
+    """A hint at the file that may have had what is asked for, were it readable: one that is called so, or says so."""
+    if name:
+        for problem in problems:
+            file = os.path.basename(problem.partition(":")[0])
+            if file in (f"{name}.py", f"{name}.toml") or f" {name!r}: " in problem:
+                return f"its file cannot be used: {problem}"
+    return ""
+
+
 def resolve(
     source: str,
     catalog: Catalog,
@@ -426,7 +436,7 @@ def resolve(
     elif source in catalog.models:
         tables = start_of(catalog.models[source], catalog)
     else:
-        hint = nearest(source, [*catalog.recipes, *catalog.models])
+        hint = _unread(source, catalog.problems) or nearest(source, [*catalog.recipes, *catalog.models])
         hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"
         raise ConfigError(source, [Problem("config", source, "is neither a file, a recipe nor a model", hint)])
     if replay is not None:

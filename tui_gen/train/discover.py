@@ -14,6 +14,7 @@ import os
 import pkgutil
 import sys
 import zlib
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -55,6 +56,9 @@ class _Discovery:
                 continue
             if issubclass(member, Model) and member.name:
                 self._take("model", self.classes.models, member, _faults(member), source)
+            elif source != BUILT_IN and _nameless(member, module):
+                words = "has no name, by which it is asked for: write name = \"my-own\" into it"
+                self.problems.append(f"{source}: class {member.__name__} {words}")
             elif issubclass(member, Dataset) and member.name:
                 self._take("dataset", self.classes.datasets, member, _dataset_faults(member), source)
 
@@ -85,7 +89,7 @@ def discover(extra: list[str] | None = None) -> _Discovery:
             except BaseException as error:  # a user's file may raise anything, SystemExit too
                 if isinstance(error, KeyboardInterrupt):
                     raise
-                problems.append(f"{path}: {_where(error, path)}{_words(error)}")
+                problems.append(f"{path}: {_where(error, path)}{_words(error, path)}")
     for point in catalog.offered():
         try:
             entry = point.load()
@@ -129,8 +133,21 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {line}: " if line else ""
 
 
-def _words(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _words(error: BaseException, path: Path | None = None) -> str:
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    if path is not None and isinstance(error, ModuleNotFoundError) and error.name:
+        beside = path.parent / error.name.partition(".")[0]
+        if beside.with_suffix(".py").is_file() or beside.is_dir():
+            words += " (files here do not import each other: put what they share into an installed package)"
+    return words
+
+
+def _nameless(member: type, module: ModuleType) -> bool:
+    """Whether a class was meant to be a model or a dataset and has no name: a base of others needs none."""
+    meant = issubclass(member, Model) and member.phases is not Model.phases
+    meant = meant or (issubclass(member, Dataset) and any(name in vars(member) for name in ("read", "load", "curve")))
+    others = (other for other in vars(module).values() if isinstance(other, type) and other is not member)
+    return meant and not getattr(member, "name", "") and not any(issubclass(other, member) for other in others)
 
 
 def _faults(model_class: type[Model]) -> str:
@@ -143,6 +160,11 @@ def _faults(model_class: type[Model]) -> str:
         return "it must declare optimizers = {phase name: Optim(...)}"
     if hasattr(model_class, "pixels"):
         return "its `pixels` is called `value_range` now: rename it"
+    kinds, value_range = model_class.kinds, model_class.value_range
+    if isinstance(kinds, str) or not kinds or any(kind not in COUNT_UNITS for kind in kinds):
+        return f"its kinds are {kinds!r}; write a tuple of {', '.join(COUNT_UNITS)}, as (\"image\",)"
+    if isinstance(value_range, str) and value_range not in ("unit", "signed"):
+        return f"its value_range is {value_range!r}; it must be unit or signed"
     for phase in model_class.optimizers:
         if "." in phase or not phase.isprintable() or not phase:
             return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
@@ -156,7 +178,7 @@ def _faults(model_class: type[Model]) -> str:
             return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
     if wrong := alarms.faults(model_class.alarms):
         return f"its alarms cannot be used: {wrong}"
-    return _config_faults(model_class.Config)
+    return _config_faults(model_class.Config) or _entry_faults(ModelEntry, entry_of, model_class)
 
 
 def _dataset_faults(dataset_class: type[Dataset]) -> str:
@@ -184,11 +206,16 @@ def _dataset_faults(dataset_class: type[Dataset]) -> str:
         return "its Config cannot have a setting called name: that is the dataset's"
     if dataset_class.reads and "root" not in fields:
         return f"it reads a {dataset_class.reads}, so its Config needs root: Annotated[str, hyper(...)] = \"\""
+    return _entry_faults(DatasetEntry, dataset_entry, dataset_class) or _config_faults(dataset_class.Config)
+
+
+def _entry_faults(entry_type: type, entry_for: Callable[[Any, str], Any], member: type) -> str:
+    """Why a class cannot be described in a catalogue, which would be unreadable with it; or an empty string."""
     try:
-        msgspec.convert(msgspec.to_builtins(dataset_entry(dataset_class, "")), DatasetEntry)
+        msgspec.convert(msgspec.to_builtins(entry_for(member, "")), entry_type)
     except Exception as error:
         return f"it cannot be described ({error})"
-    return _config_faults(dataset_class.Config)
+    return ""
 
 
 def _config_faults(config: type[msgspec.Struct]) -> str:

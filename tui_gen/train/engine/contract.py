@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,18 @@ def broken(phase: Phase, batch: Batch) -> str:
         ):
             return f"{name} returned the metric {metric!r} as {_kind(value)}: it must be one number"
     return ""
+
+
+def check_made(model: Model, method: str, out: Any, shape: tuple[int, ...], what: str = "") -> None:
+    """Raise TrainingError where a method of the model returned anything but a tensor of this shape, below as many
+    `what` (frames, say) as it likes, where that is given.
+    """
+    if not isinstance(out, Tensor) or tuple(out.shape[-len(shape) :]) != shape or out.dim() != len(shape) + bool(what):
+        wanted = ", ".join([*([what] if what else []), *map(str, shape)])
+        flat = isinstance(out, Tensor) and out.numel() == math.prod(shape)
+        hint = "; .view(-1, *self.data.shape) makes it so" if flat else ""
+        words = f"{method}() of the model {model.name!r} returned {_kind(out)}"
+        raise TrainingError(f"{words}: it must be a tensor of shape ({wanted}){hint}")
 
 
 def _kind(value: Any) -> str:

@@ -64,6 +64,7 @@ def previews(loop: Shows, model: Model, step: int, check: Check | None = None) -
     """
     previewer = loop.previewer
     previewer.faults.clear()
+    previewer.unfinite.clear()
     check = check or loop.check
     with cuttable(model, check):
         grids = previewer.draw(model)
@@ -71,11 +72,18 @@ def previews(loop: Shows, model: Model, step: int, check: Check | None = None) -
         with cuttable(raw, check):
             grids += previewer.draw_raw(raw)
     previewer.forgiving = True
-    for method, fault in previewer.faults.items():
-        words = f"{method}() failed: {words_of(fault)}; its previews are missing, and the run goes on"
+    told = {
+        f"{method}() failed: {words_of(fault)}; its previews are missing, and the run goes on": fault
+        for method, fault in previewer.faults.items()
+    } | {
+        f"{method}() returned NaN or infinity; of those its previews show black or white": None
+        for method in sorted(previewer.unfinite)
+    }
+    for words, fault in told.items():
         if words not in previewer.logged_faults:
             previewer.logged_faults.add(words)
-            traceback.print_exception(fault)
+            if fault is not None:
+                traceback.print_exception(fault)
             loop.note(words, "warning")
     first = ""
     for grid in grids:

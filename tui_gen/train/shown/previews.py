@@ -23,6 +23,7 @@ from tui_gen.pictures import RAW, UNKNOWN, colour
 from tui_gen.runs import RunError
 from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.data import Data, denormalise, fixed_batches
+from tui_gen.train.engine.contract import check_made
 from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 from tui_gen.train.shown.rows import Rows
@@ -130,6 +131,8 @@ class Previewer:
         """Whether what fails is left out, and kept in `faults`: a picture is not worth the run that it is of."""
         self.faults: dict[str, Exception] = {}
         """By the method of the model that failed."""
+        self.unfinite: set[str] = set()
+        """Methods of the model that returned values that are no finite numbers."""
         self.logged_faults: set[str] = set()
         """Faults that the log has."""
         self._cloud: np.ndarray | None = None
@@ -194,6 +197,7 @@ class Previewer:
         out = self.rows.made(model, "sample", noise, labels)
         if self.texts:
             return [Text("samples", written(out, self.spec))]
+        self._look_at(model, "sample", out, (count, *self.spec.shape))
         if self.points:
             return [self._plots("samples", [out], model), self._densities(out, model)]
         classes = self.spec.classes
@@ -204,6 +208,12 @@ class Previewer:
             what = Tiles(block=(1, 1), labels=self._names(labels))
         return [tiles(denormalise(out, model.value_range), columns, "samples", what)]
 
+    def _look_at(self, model: Model, method: str, out: Tensor, shape: tuple[int, ...], what: str = "") -> None:
+        """What a model returned is drawn only if it is of this shape; what cannot be drawn of it is noted."""
+        check_made(model, method, out, shape, what)
+        if not out.isfinite().all():
+            self.unfinite.add(method)
+
     def _names(self, labels: Tensor | None) -> tuple[str, ...]:
         """The classes of these labels."""
         return () if labels is None else tuple(self.spec.classes[label] for label in labels.tolist())
@@ -212,6 +222,7 @@ class Previewer:
         """Columns of pairs: an example above, its reconstruction below."""
         x, labels = self._given(model)
         out = model.reconstruct(x, labels)
+        self._look_at(model, "reconstruct", out, tuple(x.shape))
         if self.points:
             return [self._plots("reconstructions", [out], model, "reconstructed")]
         both = torch.stack([denormalise(x, model.value_range), denormalise(out, model.value_range)], dim=1)
@@ -224,6 +235,7 @@ class Previewer:
         """A row a sample: from noise on the left to the sample on the right. Of points, clouds, and ways as lines."""
         noise, labels = self.noise(model, POINTS if self.points else 8)
         frames = self.rows.made(model, "trajectory", noise, labels, FRAMES)
+        self._look_at(model, "trajectory", frames, (len(noise), *self.spec.shape), "frames")
         names = frame_names(len(frames))
         if self.points:
             ways = model.trajectory(*self.noise(model, WAYS), WAY_FRAMES).float().cpu().numpy()
