@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.attack import forked
+
 settings.register_profile(
     "tui-gen", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -187,6 +189,7 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
         shutil.copytree(_session_world / "s" / DERIVED, base / DERIVED, copy_function=os.link)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     yield base
+    forked.end_all()
     if has_started(used):
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)

@@ -57,31 +57,32 @@ def command(run: Path, **settings: Any) -> list[str]:
     return words
 
 
-def start(run: Path, hold: Hold | None = None, /, **settings: Any) -> subprocess.Popen[bytes]:
-    """Start a fake worker as a real one is started: own session, output to `worker.log`, the run's lock inherited."""
+def start(run: Path, hold: Hold | None = None, /, **settings: Any) -> Any:
+    """Start a fake worker as a real one is started: own session, output to `worker.log`, the run's lock inherited.
+
+    In a test it is forked from the tests' own process, which spares the start of Python and NumPy.
+    """
     hold = hold or runs.claim(run)
+    words = command(run, lock=hold.handle, **settings)
     with open(run / "worker.log", "ab") as log:
-        process = subprocess.Popen(
-            command(run, lock=hold.handle, **settings),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            pass_fds=[hold.handle],
-        )
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        streams |= {"start_new_session": True, "pass_fds": [hold.handle]}
+        if "tests.conftest" in sys.modules:
+            from tests import forked_workers
+
+            process: Any = forked_workers.fork(*words[words.index("-m") + 1 :], **streams)
+            process.args = words
+        else:
+            process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **streams)
     hold.hand_over()
     return process
 
 
-def install(monkeypatch: Any, **settings: Any) -> list[subprocess.Popen[bytes]]:
+def install(monkeypatch: Any, **settings: Any) -> list[Any]:
     """Have `launch` start fake workers, with these settings, and no warm one; the processes, as they are started."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Any] = []
 
-    def fake(
-        run: Path, *, resume: bool = False, hold: Hold | None = None, **_: Any
-    ) -> subprocess.Popen[bytes]:
+    def fake(run: Path, *, resume: bool = False, hold: Hold | None = None, **_: Any) -> Any:
         started.append(start(run, hold, resume=resume, **settings))
         return started[-1]
 

@@ -32,6 +32,7 @@ _start, _run = children.start, children.run
 class Forked(forked.Child):
     """As much of a `subprocess.Popen` as is asked of one that has no pipes."""
 
+    args: Sequence[str] = ()
     stdin = None
     stdout: TextIO | None = None
     stderr: TextIO | None = None
@@ -62,6 +63,10 @@ class Forked(forked.Child):
         return status
 
     send_signal = forked.Child.send
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL."""
