@@ -135,10 +135,10 @@ async def test_every_pane_is_read_in_every_theme(monkeypatch):
         for level in ("info", "warning", "error"):
             app.conductor.view.log.append((0.0, level, f"a line of {level}"))
         shown = {"alt+5": "the log", "alt+6": "the list of runs", "f10": "a menu", "question_mark": "keys"}
-        for number, (key, what) in enumerate(shown.items()):  # each in every second theme, and in the hardest
+        for number, (key, what) in enumerate(shown.items()):  # each in every second theme, also of the hardest
             await pilot.press(key)
             await pilot.pause()
-            await in_every_theme(app, pilot, what, [*[*app.themes.own][number % 2 :: 2], *HARD])
+            await in_every_theme(app, pilot, what, [*app.themes.own, *HARD][number % 2 :: 2])
             if len(app.screen_stack) > 1:
                 await pilot.press("escape")
                 await until(pilot, lambda: len(app.screen_stack) == 1)

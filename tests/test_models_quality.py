@@ -14,7 +14,7 @@ from tui_gen.train.engine.trainer import Trainer
 
 @pytest.mark.parametrize(
     ("recipe", "steps", "aim"),
-    [("vae-digits", 1200, 0.6), ("dcgan-digits", 700, 0.55), ("ddpm-digits", 250, 0.4), ("vq-vae-digits", 200, 0.4)],
+    [("vae-digits", 1200, 0.6), ("dcgan-digits", 600, 0.55), ("ddpm-digits", 180, 0.4), ("vq-vae-digits", 200, 0.4)],
 )
 def test_samples_of_a_short_run_look_like_digits(recipe, steps, aim):
     known, classes = discover.build()
