@@ -37,6 +37,7 @@ MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "vae": ({"name": "vae", "network": "mlp", "hidden": [400], "latent": 20}, 128, 28),
     "library-vae": ({"name": "vae", "network": "mlp", "hidden": [512], "latent": 16}, 64, 28),
     "small-vae": ({"name": "vae", "network": "mlp", "hidden": [32], "latent": 4}, 32, 8),
+    "classifier": ({"name": "classifier", "network": "mlp", "hidden": [300, 100]}, 32, 28),
     "gan": (
         {
             "name": "gan", "network": "mlp", "latent": 100, "generator_hidden": [128, 256, 512, 1024],
@@ -68,6 +69,8 @@ def tables_of(name: str, root: str, **train: Any) -> dict[str, Any]:
     """A config that trains a benchmark's model on MNIST without end, all else as it is when nobody asks otherwise."""
     model, batch_size, size = MODELS[name]
     train = {"steps": 10**8, "batch_size": batch_size, "device": "cpu", **train}
+    if name == "classifier":  # as the textbook's first deep network is trained
+        train["phases"] = {"classifier": {"optimizer": "sgd", "lr": 1e-2, "beta1": 0.0}}
     return {"name": f"bench-{name}", "model": model, "dataset": {"name": "mnist", "root": root, "size": size},
             "train": train}  # fmt: skip
 
@@ -363,6 +366,7 @@ BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
 } | {"busy-core": busy_core, "probing": idle_class}
 TUNED = {
     "small-vae": ("small MLP VAE, tuned ÷ not", "off"),
+    "classifier": ("MLP classifier 784-300-100-10 by SGD, batch 32, tuned ÷ not", "off"),
     "vae": ("MLP VAE 784-400-20, tuned ÷ not; on MNIST it gains most after 700 steps", "off"),
     "ddpm": ("U-Net DDPM 28 px, tuned ÷ not", "off"),
     "gan": ("MLP GAN, compiled, tuned ÷ not", "on"),

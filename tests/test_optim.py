@@ -1,8 +1,9 @@
-"""The optimisers: Adam with little around its kernel gives PyTorch's bits."""
+"""The optimisers: Adam and SGD with little around their kernels give PyTorch's bits."""
 
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
 from tui_gen.train.engine.building import weights_of
-from tui_gen.train.tuned import fused_adam, late_compiler
+from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler
 from tui_gen.train.tuned.fused_adam import FusedAdam
 
 
@@ -59,6 +60,29 @@ def test_fused_adam_gives_the_same_bits_as_pytorch(frozen, decay):
         assert ours.state[a]["step"] == plain.state[b]["step"]
 
 
+@pytest.mark.parametrize("frozen", [-1, 0, 3])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_sgd_gives_the_same_bits_as_pytorch(monkeypatch, frozen, momentum, by_hand):
+    """Also where a parameter's first gradient comes later, for which PyTorch has its form that is not fused."""
+    monkeypatch.setenv("TUI_GEN_TUNED", "1" if by_hand else "0")
+    mine, theirs = nets()
+    ours = optim.build(Optim("sgd", lr=1e-2, weight_decay=0.1, beta1=momentum), list(mine.parameters()))
+    fused = {"fused": True} if momentum == 0 or frozen else {"foreach": False}
+    plain = torch.optim.SGD(theirs.parameters(), 1e-2, momentum=momentum, weight_decay=0.1, **fused)
+    assert type(ours) is (fused_sgd.FusedSGD if by_hand else fused_sgd.SGD)
+    for net, optimizer in ((mine, ours), (theirs, plain)):
+        steps(net, optimizer, 6, 1, frozen)
+        optimizer.load_state_dict(deepcopy(optimizer.state_dict()))  # as a resume does
+        optimizer.param_groups[0]["weight_decay"] = 0.01  # as an edit does
+        steps(net, optimizer, 3, 2)
+    same = torch.equal if fused.get("fused") else torch.allclose
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert same(a, b)
+        if momentum:
+            assert same(ours.state[a]["momentum_buffer"], plain.state[b]["momentum_buffer"])
+
+
 @pytest.mark.parametrize("beta", [0.5, 0.9])
 def test_averages_that_have_faded_away_are_set_to_0_and_no_weight_is_another(beta):
     """The first of five inputs is seen at steps 0 and 1,000 alone, as pixels at the edge of an image are."""
@@ -89,30 +113,32 @@ def test_averages_that_have_faded_away_are_set_to_0_and_no_weight_is_another(bet
 
 
 @pytest.mark.parametrize("way", ["another signature", "other numbers", "none at all", "switched off"])
-def test_pytorchs_adam_is_taken_where_the_kernel_is_not_what_it_was(monkeypatch, way):
-    kernel = torch._fused_adam_
+@pytest.mark.parametrize(("name", "plain"), [("adam", torch.optim.Adam), ("sgd", fused_sgd.SGD)])
+def test_pytorchs_own_is_taken_where_the_kernel_is_not_what_it_was(monkeypatch, way, name, plain):
+    ours = {"adam": fused_adam, "sgd": fused_sgd}[name]
+    kernel = getattr(torch, f"_fused_{name}_")
 
     def changed(*lists, **numbers):
         if way == "another signature":
             raise TypeError("unexpected keyword argument 'lr'")
-        ours = "grad_scale" not in numbers  # PyTorch names more
-        kernel(*lists, **numbers | {"lr": (1.001 if ours else 1.0) * numbers["lr"]})
+        by_hand = "grad_scale" not in numbers  # PyTorch names more
+        kernel(*lists, **numbers | {"lr": (1.001 if by_hand else 1.0) * numbers["lr"]})
 
-    fused_adam.works.cache_clear()
+    ours.works.cache_clear()
     if way == "switched off":
         monkeypatch.setenv("TUI_GEN_TUNED", "0")
     elif way == "none at all":
-        monkeypatch.delattr(torch, "_fused_adam_")
+        monkeypatch.delattr(torch, f"_fused_{name}_")
     else:
-        monkeypatch.setattr(torch, "_fused_adam_", changed)
+        monkeypatch.setattr(torch, f"_fused_{name}_", changed)
     net, _ = nets()
-    found = optim.build(Optim(), list(net.parameters()))
+    found = optim.build(Optim(name), list(net.parameters()))
     monkeypatch.undo()
-    assert type(found) is torch.optim.Adam
+    assert type(found) is plain
     steps(net, found, 2, 1)
-    fused_adam.works.cache_clear()
+    ours.works.cache_clear()
     before = torch.get_rng_state()
-    assert fused_adam.works() and torch.equal(before, torch.get_rng_state()), "the trial draws no random numbers"
+    assert ours.works() and torch.equal(before, torch.get_rng_state()), "the trial draws no random numbers"
 
 
 def test_fused_adam_goes_on_from_its_saved_state():

@@ -12,7 +12,7 @@ from torch import nn
 from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.forking import state_fits
-from tui_gen.train.tuned import fused_adam, late_compiler
+from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler
 
 
 def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -25,16 +25,17 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
     late_compiler.keep_out()
     device_type = parameters[0].device.type
     fast = device_type in ("cpu", "cuda", "xpu")
+    by_hand = device_type == "cpu" and tuned.on()
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
     match optim.optimizer:
         case "adam":
-            by_hand = device_type == "cpu" and tuned.on() and fused_adam.works()
-            adam = fused_adam.FusedAdam if by_hand else torch.optim.Adam
+            adam = fused_adam.FusedAdam if by_hand and fused_adam.works() else torch.optim.Adam
             return adam(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
         case "adamw":
             return torch.optim.AdamW(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
         case "sgd":
-            return torch.optim.SGD(parameters, rate, momentum=optim.beta1, weight_decay=decay, fused=fast or None)
+            sgd = fused_sgd.FusedSGD if by_hand and fused_sgd.works() else fused_sgd.SGD
+            return sgd(parameters, rate, momentum=optim.beta1, weight_decay=decay, fused=fast or None)
         case "nadam":
             return torch.optim.NAdam(parameters, rate, betas=betas, weight_decay=decay, foreach=True)
         case "rmsprop":
