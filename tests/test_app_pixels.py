@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 from PIL import Image
+from textual import _time
 from textual.geometry import Region, Size
 
 from tests.plot_host import Host, append, write_run, write_sample
@@ -255,6 +257,43 @@ async def test_what_lay_over_a_picture_for_one_frame_hides_its_pixels_no_longer(
         await wait_for_async(lambda: view._ready() and "▀" in app.text(), tick=pilot.pause, what="half-blocks")
         monkeypatch.setattr(PixelOverlay, "possible", True)  # and no frame comes
         await wait_for_async(lambda: view._pixels, tick=pilot.pause, what="blanks under pixels")
+
+
+async def test_a_picture_that_came_while_none_was_wanted_is_shown_when_it_is_wanted_again(tmp_path, monkeypatch):
+    """Its pane had no room for a moment, or pictures were off: what came then must not pass for what was there."""
+    async with headless(tmp_path) as (app, pilot):
+        view = app.samples.picture
+        await wait_for_async(lambda: view._reply and not view.busy, tick=pilot.pause, what="a picture")
+        wish, before, make = view._wish, view._reply, view._encoder.make
+
+        async def meanwhile(request):
+            view._wish = None
+            return await make(request)
+
+        monkeypatch.setattr(view._encoder, "make", meanwhile)
+        view._last_request = None
+        view.show_again()
+        await wait_for_async(lambda: not view.busy, tick=pilot.pause)
+        assert view._wish is None and view._reply is before
+        monkeypatch.setattr(view._encoder, "make", make)
+        view.show_again()
+        await wait_for_async(lambda: view._reply is not before, tick=pilot.pause, what="the picture that came then")
+        assert view._last_request == wish
+
+
+async def test_what_is_to_be_done_once_is_done_however_late(tmp_path, monkeypatch):
+    """Textual looks at a timer twice as it starts: kept from the processor in between, it would never fire."""
+    async with headless(tmp_path) as (app, _):
+        times, fired, usual = itertools.count(0, 10), asyncio.Event(), _time.get_time
+
+        def clock():
+            task = asyncio.current_task()
+            return next(times) if task is not None and task.get_name() == "late" else usual()
+
+        monkeypatch.setattr(_time, "get_time", clock)
+        timer = app.set_timer(0.01, fired.set, name="late")
+        await timer._task
+        await wait_for_async(fired.is_set, 2, "the timer to fire")
 
 
 def test_a_part_of_what_lies_below_does_not_bring_it_to_the_front():

@@ -30,6 +30,7 @@ from textual.geometry import Size
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
@@ -85,6 +86,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "input_tty",
     ),
     Screen: ("_compositor", "_compositor_refresh", "_refresh_layout", "_screen_resized"),
+    Timer: ("_repeat", "_skip", "_start"),
     Widget: ("_styles_cache",),
     _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
 }
@@ -123,6 +125,25 @@ def _know_alt() -> None:
 
 
 _know_alt()
+
+
+def _fire_once() -> None:
+    """Have what is to be called once after some time be called, however late.
+
+    Textual 8.2 skips what is overdue of any timer. One that is called once it looks at twice within microseconds: where
+    the process is kept waiting for longer than the timer's time in between, as on a busy machine, it never comes.
+    """
+    start = Timer._start
+
+    def start_and_fire(timer: Timer) -> None:
+        if timer._repeat == 0:
+            timer._skip = False
+        start(timer)
+
+    Timer._start = start_and_fire  # type: ignore[assignment]
+
+
+_fire_once()
 
 
 def visible_widgets(screen: Screen[Any]) -> dict[Widget, tuple[Region, Region]]:

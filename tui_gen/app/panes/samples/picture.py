@@ -202,8 +202,8 @@ class PictureView(Widget, can_focus=True):
                 if (request := self._wish) is None:
                     return
                 reply = await self._encoder.make(request)
-                self._last_request = request
                 if request == self._wish:
+                    self._last_request = request
                     self._take(request, reply)
         finally:
             self._busy = None
