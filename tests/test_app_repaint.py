@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from itertools import groupby, pairwise
+from itertools import combinations, groupby, pairwise, product
 
 import numpy as np
 import pyte
@@ -131,8 +131,29 @@ def test_of_colours_and_attributes_only_what_changes_is_sent():
     sent = PiecesUpdate([*pieces, (0, 1, Strip([Segment("x")]))]).render_segments(console)
     sent = re.sub(r"\x1b\]8;id=[^;]*;", "\x1b]8;", sent)
     assert sent.replace("\x1b", "^") == (
-        "^[1;1H^[31;44m0^[32m12^[0;1;32m3^[39m4^[0m5^]8;https://one.example^\\6^]8;;^\\^[2;1Hx"
+        "^[1;1H^[31;44m0^[32m12^[1;49m3^[39m4^[0m5^]8;https://one.example^\\6^]8;;^\\^[2;1Hx"
     )
+
+
+def test_of_attributes_only_what_begins_and_ends_is_sent_and_any_follows_any():
+    console, names = Screen().console, ("bold", "italic", "underline", "blink", "reverse", "strike")
+    looks = [
+        {**dict.fromkeys(names, False), **dict.fromkeys(some, True)}
+        for n in range(3)
+        for some in combinations(names, n)
+    ]
+    order = [look for pair in product(looks, looks) for look in pair]
+    for style, more in ((Style(), Screen()), (Style(color="red", bgcolor="#102030"), Screen())):
+        segments = [Segment("x", style + Style(**look)) for look in order]
+        for number in range(0, len(segments), WIDTH):
+            sent = PiecesUpdate([(0, 0, Strip(segments[number : number + WIDTH]))]).render_segments(console)
+            more.stream.feed(sent)
+            for cell, look in zip(more.screen.buffer[0].values(), order[number : number + WIDTH]):
+                shown = (cell.bold, cell.italics, cell.underscore, cell.blink, cell.reverse, cell.strikethrough)
+                assert shown == tuple(look.values())
+    both, bold, dim = (Segment("x", Style.parse(words)) for words in ("bold dim red", "bold red", "dim red"))
+    words = PiecesUpdate([(0, 0, Strip([both, bold, both, dim, bold]))]).render_segments(console)
+    assert re.findall(r"\x1b\[([\d;]*)m", words) == ["1;2;31", "22;1", "2", "22;2", "22;1", "0"]
 
 
 def test_the_same_frame_again_is_nothing_until_it_is_forgotten():

@@ -37,6 +37,9 @@ Piece = tuple[int, int, Strip]
 
 Codes = tuple[str, str, str]
 _UNSTYLED: Codes = ("", "", "")
+END = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "6": "25", "7": "27", "8": "28", "9": "29"}
+END |= {"21": "24", "51": "54", "52": "54", "53": "55"}
+"""What ends an attribute."""
 _NOTHING = Strip([])
 _PLAIN = Style()
 
@@ -77,13 +80,14 @@ def _codes(style: Style, system: ColorSystem) -> Codes:
     )
 
 
+@lru_cache(maxsize=4096)
 def _change(last: Codes, codes: Codes) -> str:
-    """What makes one style of another."""
-    if codes[0] != last[0]:
-        return ";".join(["0", *filter(None, codes)])
-    return ";".join(
-        code or default for code, before, default in zip(codes[1:], last[1:], ("39", "49")) if code != before
-    )
+    """What makes one style of another, in as few characters as it takes."""
+    before, after = (set(filter(None, style[0].split(";"))) for style in (last, codes))
+    ends = {END[code] for code in before - after}
+    begun = sorted(code for code in after if code not in before or END[code] in ends)  # 22 ends both bold and dim
+    colours = [code or default for code, was, default in zip(codes[1:], last[1:], ("39", "49")) if code != was]
+    return min(";".join(["0", *filter(None, codes)]), ";".join([*sorted(ends), *begun, *colours]), key=len)
 
 
 class Screenful:
