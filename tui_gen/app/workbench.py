@@ -22,6 +22,7 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
+from tui_gen.app import garbage
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
     from tui_gen.speeds import Pace
     from tui_gen.view import RunView
-
 
 def _commands() -> type:
     from tui_gen.app.shell.palette import Commands
@@ -195,6 +195,8 @@ class Workbench(TerminalApp):
         self.show_newcomers_around()
         announcing = await away(importlib.import_module, "tui_gen.app.steering.announcing")  # it needs numpy
         self.announcer = announcing.Announcer(self, self.notices)
+        if not self.is_headless:
+            garbage.settle()
         self.complete = True
 
     @property
@@ -219,6 +221,8 @@ class Workbench(TerminalApp):
         self.stock.beat(self.conductor.view)
         if self.announcer is not None:
             self.announcer.beat(self.conductor.view, self.session.started)
+        if not self.follower.hands_on:
+            garbage.tidy()
 
     @property
     def view(self) -> RunView | None:

@@ -111,6 +111,11 @@ class PaneFollower:
         return time.monotonic() - self._news
 
     @property
+    def hands_on(self) -> bool:
+        """Whether somebody presses keys."""
+        return self.budget.hands_on(time.monotonic())
+
+    @property
     def shares_cores(self) -> bool:
         """Whether the run shown computes on all cores of this machine."""
         view = self.view
