@@ -17,7 +17,6 @@ def settled():
     garbage.settle()
     yield
     gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 class Ring:
