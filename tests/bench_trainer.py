@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import functools
 import os
 import select
@@ -30,7 +31,10 @@ ROOT = Path(__file__).resolve().parents[1]
 WARM = 2.0
 """Seconds of training that are not counted: the first steps are slow everywhere."""
 SETTLE = 0.5
-"""Seconds at the start of a turn that are not counted."""
+"""Seconds at the start of a run, or of what disturbs it, that are not counted."""
+TURN = 0.25
+"""Seconds of a turn. A machine's own speed may change by a third for seconds, which falls on both sides of a figure
+alike where turns are short."""
 ADAPT = 3.0
 """Seconds in which a run sees that others want its cores, or want them no more."""
 MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -139,6 +143,20 @@ class Racer(abc.ABC):
         self.hold()
         return found
 
+    def go(self, seconds: float) -> tuple[float, float]:
+        """Let it go on for so long; from when to when that was."""
+        begun = time.monotonic()
+        self.release()
+        select.select([], [], [], seconds)
+        self.hold()
+        return begun, time.monotonic()
+
+    def speed_in(self, turns: list[tuple[float, float]]) -> float:
+        """Images a second of these turns, all there were since the last look."""
+        (since, before), *_, (until, after) = self.poll()
+        went_on = [sum(min(mark, end) - begun for begun, end in turns if begun < mark) for mark in (since, until)]
+        return (after - before) / (went_on[1] - went_on[0])
+
     def last_words(self) -> str:
         return ""
 
@@ -240,17 +258,29 @@ def against_the_textbook(name: str, what: str, aim: float, settings: Settings, b
 
 
 def in_turn(ours: Racer, theirs: Racer, count: int, settings: Settings) -> list[tuple[float, float]]:
-    """Their speeds in so many turns each."""
-    return [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(count)]
+    """Their speeds in so many pairs, each of many short turns."""
+    pairs = []
+    for pair in range(count):
+        turns: dict[Racer, list[tuple[float, float]]] = {ours: [], theirs: []}
+        for racer in turns:
+            racer.poll()
+        for _ in range(max(4, round(settings.seconds / TURN))):
+            for racer in (ours, theirs) if pair % 2 == 0 else (theirs, ours):
+                turns[racer].append(racer.go(TURN))
+        pairs.append((ours.speed_in(turns[ours]), theirs.speed_in(turns[theirs])))
+    return pairs
 
 
 def as_shipped(name: str, what: str, settings: Settings, base: Path, root: str) -> Figure:
     """Images/s with previews, validation, health and checkpoints as they are when nobody asks otherwise ÷ without any.
 
-    Both compiled or neither, as the first one finds it to pay.
+    Both compiled or neither, as the first one finds it to pay. A pair is as long as it is from preview to preview.
     """
+    every = configs.PreviewConfig().every_seconds
+    settings = dataclasses.replace(settings, seconds=max(settings.seconds, every))
     tables = tables_of(name, root)
     decided(tables)
+    tables["preview"] = {"every_seconds": 2 * every}  # by a clock that goes on while it is held
     with Worker(make_run(tables)) as ours:
         warmed(ours)
         tables["train"]["compile"] = "on" if ours.compiled else "off"
