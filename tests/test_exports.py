@@ -88,6 +88,11 @@ def test_a_format_is_a_row_and_a_file_with_options_of_its_own(call, run, formats
     target.write_text("from before")
     assert call(*asked)[::2] == (2, f"tui-gen: {target} is there already; name another with -o, or replace it with "
                                     "--force\n")  # fmt: skip
+    target.unlink()
+    with monkeypatch.context() as other:  # another export of the same name is done sooner
+        other.setattr("steps_only.check", lambda order, aside: target.write_text("from before"))
+        assert call(*asked)[0] == 2
+    assert target.read_text() == "from before" and not list(tmp_path.glob(".tui-gen*"))
     monkeypatch.setattr("steps_only.write", lambda order, target: target.write_text("6"))
     status, out, err = call(*asked, "--force")
     assert (status, out) == (2, "") and "is not what was written: too short" in err

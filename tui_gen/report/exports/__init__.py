@@ -209,6 +209,9 @@ def save(form: Format, order: Order, target: str, *, force: bool = False) -> Non
             if form.folder or os.path.isfile(aside):
                 with _fault_of(name):
                     writer.check(order, aside)
+            if str(aside) != os.path.realpath(target):  # somebody else may have written it meanwhile
+                for path in filter(None, (Path(target), second)):
+                    _refuse_taken(form, writer, path, force)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.ENOMEM):  # of the machine, not of the file
             raise
