@@ -150,8 +150,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session", autouse=True)
 def _session_world() -> Iterator[Path]:
     """What fixtures of wider scope than a test see; and what is read of all recipes and packages, for every test."""
-    from textual.css.stylesheet import Stylesheet
-
     from tui_gen import catalog
 
     base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
@@ -159,25 +157,9 @@ def _session_world() -> Iterator[Path]:
         mark = _furnish(base / "s", patch)
         catalog.read()
         patch.setattr(gc, "freeze", lambda: None)  # each workbench's: it would keep what is left of those before it
-        patch.setattr(Stylesheet, "_parse_rules", _parsed_once(Stylesheet._parse_rules))
         yield base
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
-
-
-def _parsed_once(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """Textual's reading of style sheets, once for hundreds of workbenches: what comes of it is never changed."""
-    kept: dict[object, Any] = {}
-
-    def parse_rules(sheet: Any, *given: Any, **named: Any) -> Any:
-        key = (given, *named.items(), *sheet._variables.items())
-        if key not in kept:
-            if len(kept) > 2000:  # a dozen themes
-                kept.clear()
-            kept[key] = parse(sheet, *given, **named)
-        return kept[key]
-
-    return parse_rules
 
 
 @pytest.fixture(autouse=True)
