@@ -168,6 +168,15 @@ async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
         assert processes[1].wait(60) == 0
 
 
+async def test_what_there_is_no_room_for_is_told(run, processes):
+    async with drive(run, (72, 24)) as driver:
+        driver.pane.show_scene("classes")
+        await driver.settled()
+        await driver.until(f" of {driver.pane.stay.tiles} tiles · class 0")
+        await driver.press("right_square_bracket")
+        assert " tiles" not in driver.app.text(), "one tile has room"
+
+
 @pytest.mark.parametrize("size", [(80, 24), (40, 30), (30, 10)])
 async def test_a_run_without_a_checkpoint_says_so_at_every_size(world, processes, size):
     run, _ = saved(world / "runs", "vae", ())

@@ -60,6 +60,8 @@ class ExplorePane(Pane):
         self.asking = Asking(Helper(lambda: start(self._model_dirs())), self._tell)
         self._there: Elsewhere | None = None
         self._newest = -1  # step of the checkpoint that the run told of last
+        self._laid_out: tuple[str, int] = ("", 0)
+        """A picture's file, and how many of its tiles there was room for."""
         self._caption = Caption()
         self._map = PlaneMap()
         self._picture = PictureView()
@@ -177,6 +179,9 @@ class ExplorePane(Pane):
         if space is None:
             return ""
         parts = [view.note] if view.note else []
+        path, seen = self._laid_out
+        if path == view.path and stay.tile is None and seen < stay.tiles:
+            parts.insert(0, f"{seen} of {stay.tiles} tiles")
         if space.classes:
             parts.append(f"class {space.classes[stay.label % len(space.classes)]}")
         if stay.scene == "trajectory" and stay.guidance is not None:
@@ -267,6 +272,14 @@ class ExplorePane(Pane):
         self._map.focus()
         if message.tile is not None and self.stay.scene != "point":
             self._go(message.tile if self.stay.tile is None else self.stay.tile)
+
+    def on_picture_view_drawn(self, message: PictureView.Drawn) -> None:
+        """Say of how many tiles there was room."""
+        message.stop()
+        laid_out = message.subjects[0].path, message.reply.count
+        if laid_out != self._laid_out:
+            self._laid_out = laid_out
+            self._tell()
 
     def action_tile(self, by: int) -> None:
         tiles = self.stay.tiles
