@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Look for no garbage while everything is imported; then among what tests make, and less often than by default."""
+    """Look for no garbage while everything is imported, and then only among what tests make."""
     gc.disable()
     try:
         _import_in_turn(session)
@@ -89,7 +89,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     finally:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 10, 10)
         gc.enable()
 
 

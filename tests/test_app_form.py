@@ -193,19 +193,24 @@ async def test_arrows_step_and_space_switches_and_opens_choices():
         await go(pilot, "train.phases.vae.lr")
         base = app.form.draft.value("train.phases.vae.lr")
         await pilot.press("right")
-        assert app.form.draft.value("train.phases.vae.lr") > base
+        await wait_for_async(lambda: app.form.draft.value("train.phases.vae.lr") > base)
         await pilot.press("left")
-        assert app.form.draft.value("train.phases.vae.lr") == base
+        await wait_for_async(lambda: app.form.draft.value("train.phases.vae.lr") == base)
         await go(pilot, "model.conditional")
         await pilot.press("space")
-        assert app.form.draft.value("model.conditional") is True and "[x] on" in screen_text(app)
+        await wait_for_async(lambda: app.form.draft.value("model.conditional") is True and "[x] on" in screen_text(app))
         await go(pilot, "model.network")
         await pilot.press("enter")
-        assert app.form.fields.choices.has_focus and "conv" in screen_text(app)
+        await wait_for_async(lambda: app.form.fields.choices.has_focus and "conv" in screen_text(app))
         await pilot.press("down", "enter")
-        assert app.form.draft.text("model.network") == "conv" and app.focused is app.form.fields.list
-        await pilot.press("space", "escape")
-        assert not app.form.fields.choosing and app.form.draft.text("model.network") == "conv"
+        await wait_for_async(
+            lambda: app.form.draft.text("model.network") == "conv" and app.focused is app.form.fields.list
+        )
+        await pilot.press("space")
+        await wait_for_async(lambda: app.form.fields.choosing)
+        await pilot.press("escape")
+        await wait_for_async(lambda: not app.form.fields.choosing)
+        assert app.form.draft.text("model.network") == "conv"
 
 
 async def test_every_row_that_changed_is_drawn_anew():
