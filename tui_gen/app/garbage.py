@@ -13,6 +13,7 @@ MOST = 200_000
 DUE = 10_000
 """Those from which a calm moment is used."""
 OLD = 10
+"""Looks at what is new after which one goes through all that came since the start."""
 
 
 def settle() -> None:

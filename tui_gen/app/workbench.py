@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from tui_gen.speeds import Pace
     from tui_gen.view import RunView
 
+
 def _commands() -> type:
     from tui_gen.app.shell.palette import Commands
 
