@@ -81,14 +81,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Look for no garbage while everything is imported, and then only among what tests make."""
+    """Look for no garbage while everything is imported, and less often than by default after that."""
     gc.disable()
     try:
         _import_in_turn(session)
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
+        # A workbench makes tens of thousands of objects, and each search goes through many that stay. Those are not
+        # frozen: Python searches everything when what is new is a quarter of the rest, which would be little then.
+        gc.set_threshold(10_000, 10, 10)
         gc.enable()
 
 
@@ -155,7 +156,6 @@ def _session_world() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         mark = _furnish(base / "s", patch)
         catalog.read()
-        patch.setattr(gc, "freeze", lambda: None)  # each workbench's: it would keep what is left of those before it
         yield base
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
     from textual.dom import DOMNode
 
+MANY = 20
+"""Widgets from which it pays: a single one that is focused or hovered over is refreshed as Textual does it."""
+
 
 class OnceRefreshed(Stylesheet):
     """A stylesheet that has widgets refreshed when the styles of all are there."""
 
     def update_nodes(self, nodes: Iterable[DOMNode], animate: bool = False) -> None:
         """As Textual's, from the outermost widget to the innermost."""
+        nodes = list(nodes)
+        if len(nodes) < MANY:
+            super().update_nodes(nodes, animate)
+            return
         refresh = Styles.refresh
         asked: dict[Widget, bool] = {}
         """The widgets that have to be refreshed, and whether they have to be laid out."""
