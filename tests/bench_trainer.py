@@ -49,6 +49,13 @@ MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
         },
         64, 28,
     ),
+    "textbook-gan": (
+        {
+            "name": "gan", "network": "mlp", "latent": 30, "generator_hidden": [100, 150],
+            "discriminator_hidden": [150, 100], "generator_norm": "none", "discriminator_norm": "none",
+        },
+        32, 28,
+    ),
     "wgan-gp": (
         {
             "name": "gan", "network": "mlp", "latent": 100, "generator_hidden": [128, 256, 512, 1024],
@@ -67,14 +74,23 @@ MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
         {"name": "ddpm", "network": "unet", "channels": [32, 64, 64], "attention": True, "schedule": "linear"}, 64, 28,
     ),
 }  # fmt: skip
+MODELS["nadam-classifier"] = MODELS["classifier"]
+OPTIMISERS: dict[str, dict[str, dict[str, Any]]] = {
+    "classifier": {"classifier": {"optimizer": "sgd", "lr": 1e-2, "beta1": 0.0}},
+    "nadam-classifier": {"classifier": {"optimizer": "nadam"}},
+    "textbook-gan": {
+        phase: {"optimizer": "rmsprop", "beta1": 0.0, "beta2": 0.9} for phase in ("generator", "discriminator")
+    },
+}
+"""As the textbook trains these, its first deep network and its first GAN; Adam for all others."""
 
 
 def tables_of(name: str, root: str, **train: Any) -> dict[str, Any]:
     """A config that trains a benchmark's model on MNIST without end, all else as it is when nobody asks otherwise."""
     model, batch_size, size = MODELS[name]
     train = {"steps": 10**8, "batch_size": batch_size, "device": "cpu", **train}
-    if name == "classifier":  # as the textbook's first deep network is trained
-        train["phases"] = {"classifier": {"optimizer": "sgd", "lr": 1e-2, "beta1": 0.0}}
+    if name in OPTIMISERS:
+        train["phases"] = OPTIMISERS[name]
     return {"name": f"bench-{name}", "model": model, "dataset": {"name": "mnist", "root": root, "size": size},
             "train": train}  # fmt: skip
 
@@ -397,6 +413,8 @@ BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
 TUNED = {
     "small-vae": ("small MLP VAE, tuned ÷ not", "off"),
     "classifier": ("MLP classifier 784-300-100-10 by SGD, batch 32, tuned ÷ not", "off"),
+    "nadam-classifier": ("the same by NAdam, tuned ÷ not", "off"),
+    "textbook-gan": ("MLP GAN 30-100-150-784 by RMSprop, batch 32, tuned ÷ not", "off"),
     "vae": ("MLP VAE 784-400-20, tuned ÷ not; on MNIST it gains most after 700 steps", "off"),
     "ddpm": ("U-Net DDPM 28 px, tuned ÷ not", "off"),
     "gan": ("MLP GAN, compiled, tuned ÷ not", "on"),

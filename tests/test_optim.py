@@ -1,4 +1,4 @@
-"""The optimisers: Adam and SGD with little around their kernels give PyTorch's bits."""
+"""The optimisers: those with little around their kernels give PyTorch's bits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
 from tui_gen.train.engine.building import weights_of
-from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler
+from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler, lean_foreach
 from tui_gen.train.tuned.fused_adam import FusedAdam
 
 
@@ -81,6 +81,54 @@ def test_sgd_gives_the_same_bits_as_pytorch(monkeypatch, frozen, momentum, by_ha
         assert same(a, b)
         if momentum:
             assert same(ours.state[a]["momentum_buffer"], plain.state[b]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("frozen", [-1, 0, 3])
+@pytest.mark.parametrize(("name", "momentum"), [("rmsprop", 0.0), ("rmsprop", 0.9), ("nadam", 0.9)])
+def test_lean_rmsprop_and_nadam_give_the_same_bits_as_pytorch(frozen, name, momentum):
+    """Also where a parameter has had fewer gradients than others, and after a resume and an edit."""
+    mine, theirs = nets()
+    ours = optim.build(Optim(name, lr=1e-2, weight_decay=0.1, beta1=momentum, beta2=0.9), list(mine.parameters()))
+    if name == "nadam":
+        plain = torch.optim.NAdam(theirs.parameters(), 1e-2, betas=(momentum, 0.9), weight_decay=0.1, foreach=True)
+    else:
+        numbers = {"alpha": 0.9, "momentum": momentum, "weight_decay": 0.1}
+        plain = torch.optim.RMSprop(theirs.parameters(), 1e-2, foreach=True, **numbers)
+    assert type(ours) is {"nadam": lean_foreach.LeanNAdam, "rmsprop": lean_foreach.LeanRMSprop}[name]
+    for net, optimizer in ((mine, ours), (theirs, plain)):
+        steps(net, optimizer, 6, 1, frozen)
+        optimizer.load_state_dict(deepcopy(optimizer.state_dict()))  # as a resume does
+        optimizer.param_groups[0]["weight_decay"] = 0.0  # as an edit does
+        steps(net, optimizer, 3, 2)
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert ours.state[a].keys() == plain.state[b].keys()
+        assert all(torch.equal(value, plain.state[b][key]) for key, value in ours.state[a].items())
+
+
+@pytest.mark.parametrize("way", ["another signature", "other numbers", "switched off"])
+@pytest.mark.parametrize(("name", "plain"), [("rmsprop", torch.optim.RMSprop), ("nadam", torch.optim.NAdam)])
+def test_pytorchs_own_rmsprop_and_nadam_are_taken_where_the_lean_ones_do_not_fit(monkeypatch, way, name, plain):
+    kind = {"rmsprop": lean_foreach.LeanRMSprop, "nadam": lean_foreach.LeanNAdam}[name]
+    update = kind._update
+
+    def changed(optimizer, weights, *lists):
+        if way == "another signature":
+            raise TypeError("unexpected keyword argument 'value'")
+        update(optimizer, weights, *lists)
+        weights[0].mul_(1.001)
+
+    lean_foreach.works.cache_clear()
+    if way == "switched off":
+        monkeypatch.setenv("TUI_GEN_TUNED", "0")
+    else:
+        monkeypatch.setattr(kind, "_update", changed)
+    found = optim.build(Optim(name), list(nets()[0].parameters()))
+    monkeypatch.undo()
+    assert type(found) is plain
+    lean_foreach.works.cache_clear()
+    before = torch.get_rng_state()
+    assert lean_foreach.works() and torch.equal(before, torch.get_rng_state()), "the trial draws no random numbers"
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.9])

@@ -12,7 +12,7 @@ from torch import nn
 from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.forking import state_fits
-from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler
+from tui_gen.train.tuned import fused_adam, fused_sgd, late_compiler, lean_foreach
 
 
 def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -26,6 +26,7 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
     device_type = parameters[0].device.type
     fast = device_type in ("cpu", "cuda", "xpu")
     by_hand = device_type == "cpu" and tuned.on()
+    lean = by_hand and optim.optimizer in ("nadam", "rmsprop") and lean_foreach.works()
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
     match optim.optimizer:
         case "adam":
@@ -37,11 +38,12 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
             sgd = fused_sgd.FusedSGD if by_hand and fused_sgd.works() else fused_sgd.SGD
             return sgd(parameters, rate, momentum=optim.beta1, weight_decay=decay, fused=fast or None)
         case "nadam":
-            return torch.optim.NAdam(parameters, rate, betas=betas, weight_decay=decay, foreach=True)
+            nadam = lean_foreach.LeanNAdam if lean else torch.optim.NAdam
+            return nadam(parameters, rate, betas=betas, weight_decay=decay, foreach=True)
         case "rmsprop":
-            return torch.optim.RMSprop(
-                parameters, rate, alpha=optim.beta2, momentum=optim.beta1, weight_decay=decay, foreach=True
-            )
+            rmsprop = lean_foreach.LeanRMSprop if lean else torch.optim.RMSprop
+            alpha, momentum = optim.beta2, optim.beta1
+            return rmsprop(parameters, rate, alpha=alpha, momentum=momentum, weight_decay=decay, foreach=True)
     raise ValueError(f"no optimiser {optim.optimizer!r}")
 
 
