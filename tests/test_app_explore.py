@@ -185,6 +185,21 @@ async def test_a_run_without_a_checkpoint_says_so_at_every_size(world, processes
         assert not driver.pane.asking.opened and not processes, "no PyTorch for that"
 
 
+async def test_what_cannot_be_explored_is_told_alone_and_not_tried_with_every_event(world, processes, monkeypatch):
+    run, _ = saved(world / "runs", "classifier", (2,))
+    async with drive(run) as driver:
+        await driver.until("nothing to explore: this model (Classifier)")
+        pane, plane = driver.pane, driver.pane.query_one(PlaneMap)
+        assert not plane.region.area and plane.has_focus, "no empty plane beside the words, and the keys go on"
+        assert not pane.check_action("pin", ()) and pane.check_action("update", ())
+        looked = []
+        monkeypatch.setattr(pane.asking, "look", looked.append)
+        pane.update_view({"status", "log"})
+        assert not looked
+        pane.action_move(1, 0)
+        assert len(looked) == 1
+
+
 def space(**more) -> Space:
     given = {"run": "", "step": 1, "dimensions": 3, "decodes": "codes", "encodes": True, "normal": True,
              "classes": (), "names": (), "trajectory": False, "guidance": None, "folder": ""}  # fmt: skip

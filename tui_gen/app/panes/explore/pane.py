@@ -17,7 +17,7 @@ from tui_gen.app.panes.base import NO_RUN, Entry, Pane
 from tui_gen.app.panes.explore.asking import Asking
 from tui_gen.app.panes.explore.helper import Helper, start
 from tui_gen.app.panes.explore.keys import BINDINGS, HELP
-from tui_gen.app.panes.explore.place import SCENES, Stay
+from tui_gen.app.panes.explore.place import SCENE_WORDS, SCENES, Stay
 from tui_gen.app.panes.explore.plane import PIN_NAMES, PlaneMap
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.imaging import Subject
@@ -50,8 +50,8 @@ class ExplorePane(Pane):
     ExplorePane.upright #explore-both { layout: vertical; }
     ExplorePane.upright #explore-both PictureView { width: 1fr; margin-left: 0; }
     ExplorePane.upright #explore-both PlaneMap { width: 1fr; }
-    ExplorePane.alone #explore-both PlaneMap { display: none; }
-    ExplorePane.alone #explore-both PictureView { margin-left: 0; }
+    ExplorePane.alone #explore-both PictureView, ExplorePane.bare #explore-both PictureView { margin-left: 0; }
+    ExplorePane.alone #explore-both PlaneMap, ExplorePane.bare #explore-both PlaneMap { width: 0; height: 0; }
     ExplorePane #explore-words { height: 1; color: $quiet; }
     """
 
@@ -60,6 +60,8 @@ class ExplorePane(Pane):
         self.asking = Asking(Helper(lambda: start(self._model_dirs())), self._tell)
         self._there: Elsewhere | None = None
         self._newest = -1  # step of the checkpoint that the run told of last
+        self._able = (True, False)
+        """What the keys depended on when they were shown last: no space is open; there is trouble."""
         self._laid_out: tuple[str, int] = ("", 0)
         """A picture's file, and how many of its tiles there was room for."""
         self._caption = Caption()
@@ -111,7 +113,8 @@ class ExplorePane(Pane):
             self._newest = newest
             if self.asking.step is None:
                 self.asking.opened = False  # other weights: the place stays
-        self._enter()
+        if newest != before or not self.asking.trouble:  # what could not be opened is not tried with every event
+            self._enter()
 
     def _last_checkpoint(self) -> int:
         return self.view.checkpoints[-1].step if self.view is not None and self.view.checkpoints else -1
@@ -139,6 +142,11 @@ class ExplorePane(Pane):
         if not self.is_mounted:
             return
         stay, view = self.stay, self.stay.view
+        if self.has_class("bare") != (not view.path):
+            self.set_class(not view.path, "bare")  # words alone; the plane keeps the focus
+        if (able := (stay.space is None, bool(self.asking.trouble))) != self._able:
+            self._able = able
+            self.refresh_bindings()
         if self.view is None or not view.path:
             words = doing or self.asking.trouble or (NO_RUN if self.view is None else EMPTY)
             if self._there is not None and self.view is not None:
@@ -480,18 +488,10 @@ class ExplorePane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         space = self.stay.space
+        if space is None and self.asking.trouble:
+            return action in ("update", "move")  # to try again
         if action == "label":
             return space is not None and bool(space.classes)
         if action == "example":
             return space is None or space.encodes
         return True
-
-
-SCENE_WORDS: dict[Scene, str] = {
-    "point": "what is here",
-    "grid": "what lies on the plane",
-    "classes": "every class, of the same codes",
-    "walk": "from pin to pin",
-    "errors": "examples rebuilt worst",
-    "trajectory": "from noise to sample",
-}

@@ -9,6 +9,14 @@ import msgspec
 from tui_gen.exploring import MOST_PINS, UNSEEN, Axes, Dots, Look, Scene, Sort, Space, View, Way
 
 SCENES: tuple[Scene, ...] = ("point", "grid", "classes", "walk", "errors", "trajectory")
+SCENE_WORDS: dict[Scene, str] = {
+    "point": "what is here",
+    "grid": "what lies on the plane",
+    "classes": "every class, of the same codes",
+    "walk": "from pin to pin",
+    "errors": "examples rebuilt worst",
+    "trajectory": "from noise to sample",
+}
 SORTS: tuple[Sort, ...] = ("dimension", "component", "pins", "t-sne")
 STEPS = 24
 """Steps of the arrow keys from one end of an axis to the other."""

@@ -110,7 +110,8 @@ class Explorer:
         space = restored.model.latent_space()
         if space is None:
             title = restored.model.title or restored.model.name
-            raise ValueError(f"there is nothing to explore: {title} neither decodes codes nor makes samples from noise")
+            words = "neither decodes codes nor makes samples from noise"
+            raise ValueError(f"there is nothing to explore: this model ({title}) {words}")
         if restored.spec.kind not in ("image", "points"):
             raise ValueError(f"codes of {restored.spec.kind} cannot be drawn; images and points can")
         self._restored, self._space = restored, space
