@@ -162,6 +162,9 @@ async def test_many_kinds_are_named_stepped_and_listed_by_keys_and_mouse(tmp_pat
     async with drive(Host(path, "samples"), (80, 24)) as driver:
         pane, caption = driver.pane, driver.app.query_one(Caption)
         assert re.search("◀  samples ▾  1/10 ▶  step 50 · 2/2", driver.app.text())
+        await driver.press("d")
+        assert re.search("▶  step 50 minus step 0: up to .*…", driver.app.text()), "there is more than has room"
+        await driver.press("d")
         await driver.press("t", "t")
         assert "codes ▾  3/10" in driver.app.text()
         await driver.press("T", "T", "T")

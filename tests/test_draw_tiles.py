@@ -123,6 +123,16 @@ def test_names_stand_under_and_beside_what_they_name():
         assert rows * 20 // 6 * 6 >= layout.size[0] * layout.zoom, "no band of a sixel reaches into the names"
 
 
+def test_the_last_name_of_a_row_needs_no_blank_after_it():
+    sheet = Sheet.of((8, 8), (8, 8), 1, count=64, block=(8, 1), parts=FRAMES)
+    for columns in range(48, 120):
+        layout = lay_out(sheet, Room(columns, 34, (8, 15), bands=6))
+        texts = [word.text for word in layout.words]
+        wide = round((layout.xs[7] + 8) * layout.zoom / 8) - round(layout.xs[7] * layout.zoom / 8)
+        assert not texts or texts[-1] == FRAMES[-1][:wide]
+        check(layout, Room(columns, 34, (8, 15), bands=6))
+
+
 def test_names_that_cost_too_much_are_left_out():
     assert lay_out(SHEETS["named"], Room(78, 20, (10, 20))).words
     assert not lay_out(SHEETS["named"], Room(30, 5, (10, 20))).words

@@ -43,6 +43,11 @@ def cut(text: str, width: int) -> str:
     return out
 
 
+def elided(text: str, width: int) -> str:
+    """A clean text in at most `width` cells, with an ellipsis where something is left out."""
+    return text if width_of(text) <= width else cut(text, max(0, width - 1)) + "…" * (width > 0)
+
+
 def fit_row(runs: Row, width: int) -> Row:
     """`runs` cut or padded with blanks to exactly `width` cells."""
     out: Row = []

@@ -440,10 +440,11 @@ def _below(names: list[str], length: int, shape: _Shape, scale: float, left: int
 
     `scale`: cells that a pixel of the picture takes.
     """
-    for place, name in enumerate(names):
-        first, last = shape.xs[place * length], shape.xs[(place + 1) * length - 1] + shape.sheet.tile[1]
-        start, end = round(first * scale), round(last * scale)
-        text = shortened(name, max(1, end - start - 1))
+    starts = [round(shape.xs[place * length] * scale) for place in range(len(names))]
+    for place, (name, start) in enumerate(zip(names, starts)):
+        end = round((shape.xs[(place + 1) * length - 1] + shape.sheet.tile[1]) * scale)
+        following = starts[place + 1] if place + 1 < len(names) else end + 1  # nothing stands beside the last
+        text = shortened(name, max(1, min(end, following - 1) - start))
         if text:
             yield Word(left + start + (max(1, end - start) - width_of(text)) // 2, y, text)
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tui_gen.draw.axes import reading
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.states import VERDICTS, StateLook, themed
 from tui_gen.text import clean
 from tui_gen.verdicts import health
@@ -64,12 +64,7 @@ class Going:
             room = width - width_of(self.look.sign) - 1 - width_of(tail)
             if room >= least:
                 break
-        return Content.assemble((f"{self.look.sign} {shortened(sentence, room)}", themed(self.look.tone)), tail)
-
-
-def shortened(text: str, width: int) -> str:
-    """A clean text in at most `width` cells, with an ellipsis where something is left out."""
-    return text if width_of(text) <= width else cut(text, max(0, width - 1)) + "…" * (width > 0)
+        return Content.assemble((f"{self.look.sign} {elided(sentence, room)}", themed(self.look.tone)), tail)
 
 
 def figure(goal: Goal) -> str:

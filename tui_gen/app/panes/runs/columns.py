@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tui_gen.draw.spark import outline
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import cut, elided, width_of
 from tui_gen.history.run_facts import FACTS, RunRow, text_of
 from tui_gen.progress import steps as steps_words
 from tui_gen.states import state_look
@@ -137,8 +137,6 @@ def _name_of(row: RunRow, width: int) -> str:
 
 def fitted(text: str, width: int, right: bool = False) -> str:
     """A text in exactly so many cells."""
-    wide = width_of(text)
-    if wide > width:
-        text = cut(text, max(0, width - 1)) + "…" * (width > 0)
-        wide = width_of(text)
-    return " " * (width - wide) + text if right else text + " " * (width - wide)
+    text = elided(text, width)
+    blanks = " " * (width - width_of(text))
+    return blanks + text if right else text + blanks

@@ -18,7 +18,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tui_gen.app.widgets.modal import Modal
-from tui_gen.draw.text import width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class Caption(Widget):
         for text, meaning in self._parts():
             current = meaning in (self.kind, LIST)
             segments.append(Segment(text, Style(bold=current, reverse=current)))
-        segments.append(Segment((" " if segments else "") + self.text))
+        text = (" " if segments else "") + self.text
+        segments.append(Segment(elided(text, max(0, self.size.width - sum(each.cell_length for each in segments)))))
         return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
