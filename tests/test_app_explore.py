@@ -145,7 +145,7 @@ async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
         await press("enter")
         assert pane.stay.scene == "point" and pane.stay.view.code == middle
         await press("a", "a")
-        await driver.until("through pins", "1→2")
+        await driver.until("through pins", "A→B")
         await press("e")
         await driver.until("example 0 (")
         await press("T", "T")
@@ -214,6 +214,22 @@ def test_both_axes_never_show_the_same_dimension():
     stay = Stay(space(dimensions=1), axes=Axes("dimension", 0, 0))
     stay.turned("second", 1)
     assert stay.axes == Axes("dimension", 0, 0)
+
+
+def test_axes_come_back_as_one_left_them():
+    stay = Stay(space(), axes=Axes("dimension", 1, 2), pins=[b"1", b"2"])
+    seen = []
+    for _ in range(2):
+        for _ in range(4):
+            seen.append(stay.axes)
+            stay.next_sort()
+        stay.turned("first", 1)
+    moved = Axes("dimension", 0, 2)
+    assert [axes.sort for axes in seen] == ["dimension", "component", "pins", "t-sne"] * 2
+    assert seen[0] == Axes("dimension", 1, 2) and seen[4] == moved, "not the first two again"
+    stay.next_sort()
+    stay.axes = Axes("pins")
+    assert stay.unpin() and stay.axes.sort == "dimension" and stay.axes != Axes()
 
 
 def test_a_place_stays_within_what_is_drawn_and_pins_are_let_go():

@@ -19,7 +19,8 @@ LENGTH = struct.Struct(">I")
 Sort = Literal["dimension", "component", "pins", "t-sne"]
 Scene = Literal["point", "grid", "classes", "walk", "errors", "trajectory"]
 Way = Literal["slerp", "lerp"]
-MOST_PINS = 9
+PIN_NAMES = "ABCDEFGHI"
+MOST_PINS = len(PIN_NAMES)
 
 
 class Axes(msgspec.Struct, frozen=True):

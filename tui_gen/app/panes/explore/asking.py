@@ -122,7 +122,8 @@ class Asking:
     async def _open(self) -> bool:
         """Open the checkpoint; whether it is. No process is started for a run that has none."""
         if self._run is not None and not checkpoints.found(self._run):
-            self._failed(Failure(f"{self._run.name} has no checkpoint, and so no weights to look at.", lost=True))
+            words = f"There is no checkpoint of {self._run.name}, and so no weights to look at."
+            self._failed(Failure(words, lost=True))
             self._tell()
             return False
         self._tell("Opening the newest weights …" if self.step is None else f"Opening step {count(self.step)} …")
@@ -153,7 +154,7 @@ class Asking:
         elif stay.scene != "point":
             stay.scene, stay.tile = "point", None
         else:
-            stay.axes = Axes()
+            stay.back_to("dimension")
             if not stay.view.path:  # nothing was seen yet: there is something to see without what failed
                 stay.touched, self._wish, self._excuse = True, self._wish or stay.look(), failure.words
 

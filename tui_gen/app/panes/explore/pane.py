@@ -18,12 +18,12 @@ from tui_gen.app.panes.explore.asking import Asking
 from tui_gen.app.panes.explore.helper import Helper, start
 from tui_gen.app.panes.explore.keys import BINDINGS, HELP
 from tui_gen.app.panes.explore.place import SCENE_WORDS, SCENES, Stay
-from tui_gen.app.panes.explore.plane import PIN_NAMES, PlaneMap
+from tui_gen.app.panes.explore.plane import PlaneMap
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.widgets.path_dialog import PathDialog
-from tui_gen.exploring import MOST_PINS, Axes, Failure, Film, Look, Scene
+from tui_gen.exploring import MOST_PINS, PIN_NAMES, Axes, Failure, Film, Look, Scene
 from tui_gen.places import Elsewhere, elsewhere
 from tui_gen.quantities import count
 from tui_gen.text import clean
@@ -304,10 +304,7 @@ class ExplorePane(Pane):
     # -- what is looked at
 
     def action_axes(self) -> None:
-        stay = self.stay
-        sorts = stay.sorts()
-        place = sorts.index(stay.axes.sort) if stay.axes.sort in sorts else -1
-        stay.axes, stay.at = Axes(sorts[(place + 1) % len(sorts)]), None
+        self.stay.next_sort()
         self._replot()
 
     def action_axis(self, axis: str, by: int) -> None:

@@ -38,6 +38,8 @@ class Stay:
     dots: Dots | None = None
     scene: Scene = "point"
     axes: Axes = field(default_factory=Axes)
+    left: dict[Sort, Axes] = field(default_factory=dict)
+    """The axes of each sort as one left them."""
     at: tuple[float, float] | None = None
     pins: list[bytes] = field(default_factory=list)
     label: int = 0
@@ -106,6 +108,17 @@ class Stay:
         }  # fmt: skip
         return [sort for sort in SORTS if able[sort]]
 
+    def next_sort(self) -> None:
+        """The axes of the next sort, as they were when one left them."""
+        sorts = self.sorts()
+        place = sorts.index(self.axes.sort) if self.axes.sort in sorts else -1
+        self.left[self.axes.sort] = self.axes
+        self.back_to(sorts[(place + 1) % len(sorts)])
+
+    def back_to(self, sort: Sort) -> None:
+        """The axes of a sort, as they were when one left them."""
+        self.axes, self.at = self.left.get(sort, Axes(sort)), None
+
     def begin_with(self, spread: tuple[float, ...]) -> bool:
         """Take the two dimensions along which codes of data vary most, whose deviations these are; whether it did."""
         if self.touched or self.axes.sort != "dimension" or len(spread) < 2:
@@ -141,5 +154,5 @@ class Stay:
             if self.scene == "walk":
                 self.scene, self.tile = "point", None
             if self.axes.sort == "pins":
-                self.axes, self.at = Axes(), None
+                self.back_to("dimension")
         return True

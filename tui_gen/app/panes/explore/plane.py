@@ -22,7 +22,6 @@ DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555", "#7a4a20", "#007a80")
 """A colour per label, over and over; what a letter says it says without colour too."""
 LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
-PIN_NAMES = "ABCDEFGHI"
 Span = tuple[tuple[float, float], tuple[float, float]]
 
 

@@ -125,9 +125,9 @@ def through_pins(pins: Sequence[Tensor]) -> Plane:
     """
     origin, first = pins[0], pins[1] - pins[0]
     if len(pins) > 2:
-        second, names = pins[2] - pins[0], ("1→2", "1→3")
+        second, names = pins[2] - pins[0], ("A→B", "A→C")
     else:
-        second, names = torch.randn(len(origin), generator=torch.Generator().manual_seed(0)), ("1→2", "across")
+        second, names = torch.randn(len(origin), generator=torch.Generator().manual_seed(0)), ("A→B", "across")
         if len(origin) == 1:
             second = torch.zeros(1)
         else:

@@ -14,6 +14,7 @@ from tui_gen import config as configs
 from tui_gen import files
 from tui_gen.events import Event, Note
 from tui_gen.exploring import (
+    PIN_NAMES,
     Axes,
     Dots,
     Failure,
@@ -356,7 +357,7 @@ class Explorer:
             raise ValueError("a walk needs two pins: p sets one where you are")
         frames = max(1, ask.count // (len(ask.pins) - 1))
         codes = walk([self._code(pin) for pin in ask.pins], frames, ask.way)
-        names = tuple(f"{place // frames + 1}" if place % frames == 0 else "" for place in range(len(codes)))
+        names = tuple(PIN_NAMES[place // frames] if place % frames == 0 else "" for place in range(len(codes)))
         x = self._decode(codes, [label] * len(codes))
         columns = max(1, round(len(codes) ** 0.5))
         grid = self._drawing(x, columns, Tiles(block=(1, 1), labels=names), "walk")
