@@ -61,7 +61,7 @@ def test_stop_live_runs(call):
     assert status == 0 and f"{made[0].name}: stopped at step" in out and "with a checkpoint" in out
     assert list((made[0] / "checkpoints").iterdir())
     shutil.rmtree(next((made[0] / "checkpoints").iterdir()))
-    assert "0 of 1 checkpoints kept" in call("runs", made[0].name)[1]
+    assert "0 of 1 checkpoint kept" in call("runs", made[0].name)[1]
     status, out, _ = call("stop", "--all", "--no-checkpoint")
     assert status == 0 and out.count("stopped at step") == 2 and not list((made[1] / "checkpoints").iterdir())
     assert not any(row.live for row in runs.list_runs(runs.default_root()))

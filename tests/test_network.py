@@ -55,6 +55,9 @@ def test_words():
     assert in_parts.endswith("batches of 64 in 4 parts: 1.0 GB whatever the batch, 1.0 MB an example of a part")
     assert length_words({"steps": 2000}, 100) == "2,000 steps are about 20 epochs of 100 steps"
     assert length_words({"steps": 0, "epochs": 1.5}, 100) == "1.5 epochs are about 150 steps"
+    assert length_words({"steps": 12}, 12) == "12 steps are about 1 epoch of 12 steps"
+    assert length_words({"steps": 1}, 1) == "1 step is about 1 epoch of 1 step"
+    assert length_words({"steps": 0, "epochs": 1}, 1) == "1 epoch is about 1 step"
     assert length_words({"minutes": 2.0}, 100) == "an epoch is about 100 steps" and length_words({}, None) == ""
 
 

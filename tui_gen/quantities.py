@@ -36,6 +36,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def several(number: int, what: str) -> str:
+    """So many of a kind that has a plural in s: `1 layer`, `1,234 layers`."""
+    return f"{count(number)} {what}{'s' * (number != 1)}"
+
+
 def size(count: float) -> str:
     """Bytes in decimal units: `312 MB`."""
     return f"{_scaled(count)}B" if count >= 1000 else f"{count:.0f} B"

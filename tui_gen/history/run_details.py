@@ -44,7 +44,7 @@ def facts_of(row: RunRow) -> list[tuple[str, str]]:
         ("training", text_of(row, "time")),
         ("where", where_of(info)),
         ("made", time.strftime("%d %b %Y %H:%M", time.localtime(info.created))),
-        ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {_checkpoints(row)}"),
+        ("size", f"{text_of(row, 'size')}, {quantities.several(summary.samples, 'sample')}, {_checkpoints(row)}"),
         ("tags", text_of(row, "tag")),
         ("resume", verdict.words if (verdict := proof.of(info.path)) is not None else ""),
         ("show", f"tui-gen attach {called(Path(info.path))}"),
@@ -56,7 +56,7 @@ def _checkpoints(row: RunRow) -> str:
     """How many checkpoints there are, of how many that were made: most are not kept for long."""
     path, made = Path(row.info.path), row.summary.checkpoints
     kept = len(checkpoints.steps(path)) if (path / "checkpoints").is_dir() else made
-    return f"{kept} of {made} checkpoints kept" if kept < made else f"{kept} checkpoints"
+    return f"{kept} of {quantities.several(made, 'checkpoint')} kept" if kept < made else quantities.several(kept, "checkpoint")
 
 
 def where_of(info: RunInfo) -> str:

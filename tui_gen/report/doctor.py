@@ -17,7 +17,7 @@ from tui_gen.draw import attention
 from tui_gen.draw.terminal import Terminal
 from tui_gen.notify.wishes import EVENTS, WAYS, Wishes
 from tui_gen.places import config_dir
-from tui_gen.quantities import round_trip, size
+from tui_gen.quantities import round_trip, several, size
 
 SLOW_LINK = 200_000
 """Bytes a second below which pictures and plots are worth pacing."""
@@ -181,7 +181,7 @@ def of_folders(root: Path) -> DoctorSection:
     free, kind = shutil.disk_usage(near).free, file_system(near)
     there = list(runs.list_runs(root)) if root.is_dir() else []
     live = sum(run.live for run in there)
-    part.rows.append(("", f"{len(there)} runs, {live} live; {size(free)} free" + (f"; {kind}" if kind else "")))
+    part.rows.append(("", f"{several(len(there), 'run')}, {live} live; {size(free)} free" + (f"; {kind}" if kind else "")))
     if words := runs.unwritable(root):
         part.faults.append(words)
     if free < LITTLE_ROOM:

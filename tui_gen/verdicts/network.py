@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tui_gen.bounds import Count, Name
-from tui_gen.quantities import count, size
+from tui_gen.quantities import count, several, size
 
 SAFE, TIGHT = 0.7, 0.95
 """The shares of the memory up to which a run fits without trouble, and at all."""
@@ -92,7 +92,10 @@ def length_words(train: Mapping[str, Any], steps_per_epoch: int | None) -> str:
     if steps:
         passes = steps / steps_per_epoch
         about = count(round(passes)) if passes >= 100 else f"{passes:.3g}"
-        return f"{count(steps)} steps are about {about} epochs of {count(steps_per_epoch)} steps"
+        epochs_words = "1 epoch" if about == "1" else f"{about} epochs"
+        verb = "is" if steps == 1 else "are"
+        return f"{several(steps, 'step')} {verb} about {epochs_words} of {several(steps_per_epoch, 'step')}"
     if epochs:
-        return f"{epochs:g} epochs are about {count(round(epochs * steps_per_epoch))} steps"
-    return f"an epoch is about {count(steps_per_epoch)} steps"
+        begin = "1 epoch is" if epochs == 1 else f"{epochs:g} epochs are"
+        return f"{begin} about {several(round(epochs * steps_per_epoch), 'step')}"
+    return f"an epoch is about {several(steps_per_epoch, 'step')}"

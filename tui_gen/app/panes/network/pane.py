@@ -13,7 +13,7 @@ from textual.widgets import Static
 from tui_gen.app.panes.form.asking import AskingPane
 from tui_gen.draw.spark import bar
 from tui_gen.lines import aligned
-from tui_gen.quantities import count, size
+from tui_gen.quantities import count, several, size
 from tui_gen.states import VERDICTS, themed
 from tui_gen.text import clean
 from tui_gen.verdicts.network import Network, length_words, memory_words
@@ -141,7 +141,7 @@ before anything is trained; real use varies by some tenths.
         frozen_count = network.parameters - network.trained
         frozen_words = f", {count(frozen_count)} of them frozen" if frozen_count else ""
         total = f"{count(network.parameters)} parameters{frozen_words}"
-        rest = f" in {count(len(network.layers))} layers · {size(network.weights)}"
+        rest = f" in {several(len(network.layers), 'layer')} · {size(network.weights)}"
         lines = [Content.assemble((total, "bold"), rest)]
         band = network.fits(batch, parts)
         memory = memory_words(network, batch, parts)
