@@ -56,7 +56,9 @@ def _checkpoints(row: RunRow) -> str:
     """How many checkpoints there are, of how many that were made: most are not kept for long."""
     path, made = Path(row.info.path), row.summary.checkpoints
     kept = len(checkpoints.steps(path)) if (path / "checkpoints").is_dir() else made
-    return f"{kept} of {quantities.several(made, 'checkpoint')} kept" if kept < made else quantities.several(kept, "checkpoint")
+    if kept < made:
+        return f"{kept} of {quantities.several(made, 'checkpoint')} kept"
+    return quantities.several(kept, "checkpoint")
 
 
 def where_of(info: RunInfo) -> str:

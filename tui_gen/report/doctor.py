@@ -181,7 +181,8 @@ def of_folders(root: Path) -> DoctorSection:
     free, kind = shutil.disk_usage(near).free, file_system(near)
     there = list(runs.list_runs(root)) if root.is_dir() else []
     live = sum(run.live for run in there)
-    part.rows.append(("", f"{several(len(there), 'run')}, {live} live; {size(free)} free" + (f"; {kind}" if kind else "")))
+    rest = f"{live} live; {size(free)} free" + (f"; {kind}" if kind else "")
+    part.rows.append(("", f"{several(len(there), 'run')}, {rest}"))
     if words := runs.unwritable(root):
         part.faults.append(words)
     if free < LITTLE_ROOM:
