@@ -84,6 +84,17 @@ def test_what_cannot_be_read_is_said(tmp_path):
     assert "nothing" in asked(tmp_path, name="folder", root=str(tmp_path / "nothing")).words
 
 
+def test_what_is_warned_of_is_told_with_the_sheet(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        Image.new("RGB", (9, 9), (50 * number, 0, 0)).save(pictures / f"{number}.png")
+    (pictures / "broken.png").write_bytes(b"no image")
+    found = asked(tmp_path, name="folder", root=str(pictures), size=8).sheet
+    assert found.warnings[0].startswith("1 of 5 images of ") and found.warnings[1].startswith("broken.png: ")
+    assert found == msgspec.json.decode(msgspec.json.encode(found), type=DataSheet)
+
+
 def test_another_look_ends_the_one_before_and_nothing_is_left(monkeypatch):
     code = "import sys, time; sys.stdin.read() and time.sleep(600)"
     monkeypatch.setattr(
@@ -129,12 +140,17 @@ async def test_the_pane_shows_what_the_form_names(monkeypatch, tmp_path):
         if wanted["dataset"]["limit"] == 7:
             raise ControlError("MNIST is not on this disk: the first run downloads it.")
         both = {"examples": picture, "augmented": picture}
-        return DataSheet("digits: 7 grey images", [("zero", 160), ("one", 40)], 200, both)
+        warned = [f"warned {place}" for place in range(9)]
+        return DataSheet("digits: 7 grey images", [("zero", 160), ("one", 40)], 200, both, "", warned)
 
     monkeypatch.setattr(Session, "sheet", answer)
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await pilot.press("alt+0")
         shown = await until_shown(pilot, "▸examples · as augmented — digits: 7 grey images", "zero 160 ████")
+        assert "! warned 4" in shown and "! and 4 more" in shown and "warned 5" not in shown
+        await pilot.press("z")
+        await until_shown(pilot, "! warned 0", "! and 8 more")
+        await pilot.press("z")
         assert "one   40 ████" in shown and seen[0]["dataset"]["name"] == "digits"
         await pilot.press("t")
         await until_shown(pilot, "examples · ▸as augmented — digits")

@@ -10,6 +10,7 @@ import msgspec
 from tui_gen.bounds import Count, FilePath, Name
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 
+MOST_WARNINGS = 20
 LONGEST = 4000
 """Characters of a text that are shown."""
 
@@ -24,7 +25,7 @@ class SheetPicture(msgspec.Struct, frozen=True):
 
 
 class DataSheet(msgspec.Struct, frozen=True):
-    """A dataset as a run would train on it. `words` says what it is, in a line.
+    """A dataset as a run would train on it. `words` says what it is, in a line; `warnings` what is wrong with it.
 
     `classes` has the number of training examples of each (of `counted` that were looked at), in the data's order.
     `pictures` are by name: `examples`, and `augmented` where images are changed at random. `text` is how a text begins.
@@ -35,6 +36,7 @@ class DataSheet(msgspec.Struct, frozen=True):
     counted: Count = 0
     pictures: dict[Name, SheetPicture] = {}
     text: str = ""
+    warnings: list[str] = []
 
 
 class SheetRequest(msgspec.Struct, frozen=True):

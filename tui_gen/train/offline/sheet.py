@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from tui_gen import config as configs
 from tui_gen import trust
+from tui_gen.events import Event, Note
 from tui_gen.pictures import Tiles
-from tui_gen.sheet import LONGEST, DataSheet, SheetPicture, SheetReply, SheetRequest
+from tui_gen.sheet import LONGEST, MOST_WARNINGS, DataSheet, SheetPicture, SheetReply, SheetRequest
 from tui_gen.train import discover
 from tui_gen.train.data import Data, DataError, dataset_of, drawn, load
 from tui_gen.train.data.augment import Augment
@@ -38,8 +40,8 @@ POINTS, COUNTED = 4096, 4096
 """Points that are drawn; examples of which the labels are counted where they are made one by one."""
 
 
-def sheet(data: Data, seed: int, folder: Path) -> DataSheet:
-    """What a dataset that was loaded holds; pictures are written into a folder."""
+def sheet(data: Data, seed: int, folder: Path, warnings: Sequence[str] = ()) -> DataSheet:
+    """What a dataset that was loaded holds, and what was warned of then; pictures are written into a folder."""
     labels = _labels(data.train, seed)
     names = data.spec.classes if data.spec.kind != "text" else ()
     counts = torch.bincount(labels, minlength=len(names)).tolist() if labels is not None and names else []
@@ -58,7 +60,7 @@ def sheet(data: Data, seed: int, folder: Path) -> DataSheet:
         if (changed := _augmented(data, seed)) is not None:
             pictures["augmented"] = _written("augmented", changed, folder)
     classes = list(zip((name[:200] for name in names), counts))
-    return DataSheet(in_words(data), classes, sum(counts), pictures, text)
+    return DataSheet(in_words(data), classes, sum(counts), pictures, text, list(warnings[:MOST_WARNINGS]))
 
 
 def _labels(source: Source, seed: int) -> Tensor | None:
@@ -108,13 +110,19 @@ def _written(name: str, grid: Grid, folder: Path) -> SheetPicture:
 
 def reply(request: SheetRequest) -> SheetReply:
     """The sheet that is asked for, or why there is none."""
+    warnings: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Note) and event.level != "info":
+            warnings.append(event.text.strip())
+
     try:
         catalogue, classes = discover.build(trust.given())
         table, problems = configs.dataset_table(request.tables, catalogue)
         if problems:
             return SheetReply(words="\n".join(map(str, problems)))
-        data = load(dataset_of(table, classes.datasets), torch.device("cpu"), seed=request.seed)
-        return SheetReply(sheet(data, request.seed, Path(request.folder)))
+        data = load(dataset_of(table, classes.datasets), torch.device("cpu"), seed=request.seed, report=hear)
+        return SheetReply(sheet(data, request.seed, Path(request.folder), warnings))
     except DataError as error:
         return SheetReply(words=str(error))
     except (OSError, MemoryError, RuntimeError, ValueError) as error:

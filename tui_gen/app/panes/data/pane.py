@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 NAMES = {"examples": "examples", "augmented": "as augmented"}
+ROOMY = 16
+"""Rows of a pane with room for more than two warnings."""
 WIDEST = 34
 """Columns of the classes, at most; a third of the pane where that is less."""
 
@@ -37,13 +39,15 @@ class DataPane(AskingPane):
 
 What the dataset in the form holds as a run would train on it, with its size, colour, limit and held-out part: images
 drawn at random, a column for each class; the density of points; how texts begin. Beside it, the number of training
-examples of each class. Nothing is downloaded for it.
+examples of each class. What is warned of (files that cannot be read, folders that are left out) stands above, with `!`.
+Nothing is downloaded for it.
 
 - **t** turns to what augmentation (flip, shift, rotate) makes of some images, and back
 - **g** draws pictures in another way
 """
     DEFAULT_CSS = """
     DataPane > #data-words { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
+    DataPane.roomy > #data-words { max-height: 8; }
     DataPane > Horizontal { height: 1fr; }
     DataPane #data-classes { width: auto; max-width: 34; padding: 0 1; }
     """
@@ -92,7 +96,11 @@ examples of each class. Nothing is downloaded for it.
             return
         ways = [NAMES[name] if name != self.kind else f"▸{NAMES[name]}" for name in sheet.pictures if name in NAMES]
         turn = f"{' · '.join(ways)} — " if len(ways) > 1 else ""
-        self.query_one("#data-words", Static).update(Content(clean(f"{turn}{sheet.words}")))
+        most = 6 if self.has_class("roomy") else 2
+        lines = [clean(f"{turn}{sheet.words}"), *(f"! {clean(words)}" for words in sheet.warnings)]
+        if len(lines) > most + 1:
+            lines[most:] = [f"! and {len(lines) - most} more; the log of a run tells them"]
+        self.query_one("#data-words", Static).update(Content("\n".join(lines)))
         picture = sheet.pictures.get(self.kind)
         if picture is None:
             self._picture.show_words("\n".join(clean_lines(sheet.text)))
@@ -125,7 +133,9 @@ examples of each class. Nothing is downloaded for it.
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the classes out anew; the picture does so itself."""
+        self.set_class(self.size.height >= ROOMY, "roomy")
         if self.sheet is not None:
+            self._draw()
             self.call_after_refresh(self._list_classes)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
