@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAMES = {"examples": "examples", "augmented": "as augmented"}
 ROOMY = 16
-"""Rows of a pane with room for more than two warnings."""
+"""Rows of a pane with room for more than one warning."""
 WIDEST = 34
 """Columns of the classes, at most; a third of the pane where that is less."""
 
@@ -96,11 +96,11 @@ Nothing is downloaded for it.
             return
         ways = [NAMES[name] if name != self.kind else f"▸{NAMES[name]}" for name in sheet.pictures if name in NAMES]
         turn = f"{' · '.join(ways)} — " if len(ways) > 1 else ""
-        most = 6 if self.has_class("roomy") else 2
-        lines = [clean(f"{turn}{sheet.words}"), *(f"! {clean(words)}" for words in sheet.warnings)]
-        if len(lines) > most + 1:
-            lines[most:] = [f"! and {len(lines) - most} more; the log of a run tells them"]
-        self.query_one("#data-words", Static).update(Content("\n".join(lines)))
+        shown = sheet.warnings[: 6 if self.has_class("roomy") else 1]
+        rest = f" (and {len(sheet.warnings) - len(shown)} more)" if len(shown) < len(sheet.warnings) else ""
+        lines = [f"{turn}{sheet.words}", *(f"! {words}" for words in shown)]
+        lines[-1] += rest
+        self.query_one("#data-words", Static).update(Content("\n".join(map(clean, lines))))
         picture = sheet.pictures.get(self.kind)
         if picture is None:
             self._picture.show_words("\n".join(clean_lines(sheet.text)))
