@@ -296,6 +296,7 @@ async def test_the_filter_shows_only_what_fits():
         assert "latent" in screen_text(app)
         await pilot.press("slash", *"[/x]")
         assert "latent" not in screen_text(app) and app.form.fields.list.rows == []
+        assert "No setting of this model and dataset has “[/x]”" in screen_text(app).replace("\n", " ")
         await pilot.press("escape", "home")
         assert "latent" in screen_text(app) and not app.form.fields.key
         await pilot.press("slash", *"latent", "enter")

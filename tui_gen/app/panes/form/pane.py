@@ -332,7 +332,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             # Not while typing: another title repaints the whole pane.
             self._frame = frame
             self.set_title(*frame)
-        words = form_words.at_foot(self.state, self.fields.key)
+        words = form_words.at_foot(self.state, self.fields.key, self.fields.list.unfound)
         if words != self._told_words:
             # Its height is fixed, so nothing needs to be laid out anew.
             for foot in self.query("#foot").results(Static):

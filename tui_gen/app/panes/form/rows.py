@@ -147,6 +147,11 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         """The column at which values begin."""
         return GUTTER + self._label_width + 1
 
+    @property
+    def unfound(self) -> str:
+        """What is filtered for, where no setting has it; else empty."""
+        return self.filter.strip() if not self.rows else ""
+
     def sync(self) -> None:
         """Build the rows anew after the state, the filter or the folding changed, and repaint what changed."""
         before = (self.state, [row.ident for row in self.rows], self._lines, self._looks)

@@ -20,8 +20,12 @@ def titles(state: FormState) -> tuple[str, str]:
     return ("run " if state.live else "") + clean(state.source), " · ".join(part for part in parts if part)
 
 
-def at_foot(state: FormState, key: str) -> Content:
-    """About a field: its help, what is allowed, where its value comes from; without a field, about the keys."""
+def at_foot(state: FormState, key: str, unfound: str = "") -> Content:
+    """About a field: its help, what is allowed, where its value comes from; without a field, about the keys, or of
+    words that no setting has."""
+    if unfound:
+        words = f"No setting of this model and dataset has “{clean(unfound)}” in its name or help. Esc shows all."
+        return Content(words)
     if not key:
         if state.unread:
             return Content("The run's settings, as they were written. v shows the form for the next run.")
