@@ -10,7 +10,7 @@ from textual.widgets import Input
 from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import remarks, runs
-from tui_gen.app.panes.runs.columns import cell_of, columns_for
+from tui_gen.app.panes.runs.columns import Column, cell_of, columns_for
 from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.history.run_facts import RunRow
 from tui_gen.history.run_list import RunList
@@ -192,6 +192,16 @@ def test_columns_have_room_at_every_width():
         if width >= 34:
             assert 2 + sum(column.width + 2 for column in columns) - 2 <= width
     assert taken[38][-1] == "step" and len(taken[250]) == 17
+
+
+@pytest.mark.parametrize(("folder", "width", "text"), [
+    ("20260101-0000-vae-k3f9", 20, "vae-digits k3f9"), ("20260101-0000-vae-k3f9", 12, "vae-di… k3f9"),
+    ("wide-code", 20, "vae-digits wide-code"), ("wide-code", 16, "vae-d… wide-code"), ("wide-code", 12, "wide-code"),
+    ("vae-digits", 20, "vae-digits"), ("a-name-of-many-words", 16, "a-name-of-many-…"),
+])  # fmt: skip
+def test_a_run_is_called_by_the_folder_that_was_named_for_it(folder, width, text):
+    row = RunRow(runs.RunInfo(f"/x/{folder}", "vae-digits", "finished", 1, 1, "", 0.0, 0.0), RunSummary())
+    assert cell_of(row, Column("name", width)).rstrip() == text
 
 
 async def test_a_step_and_a_sample_are_noted_on_where_they_are_seen(monkeypatch, three):

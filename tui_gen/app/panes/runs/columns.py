@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,7 +18,9 @@ from tui_gen.text import clean
 GAP = 2
 MARK = 2
 """Cells before the first column: whether a run is marked, and whether it is the one that is shown."""
-LEAST_NAME, MOST_NAME = 12, 34
+LEAST_NAME, MOST_NAME, LEAST_PART = 12, 34, 3
+MADE_UP = re.compile(r"\d{8}-\d{4}-.+-[a-z0-9]{4}")
+"""The name of a folder for which nobody gave one."""
 FIRST = ("step", "best")
 """Columns that have room before long names do."""
 LEAST_STEP = 7
@@ -63,7 +66,7 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     name = LEAST_NAME
     left = width - MARK - state.width - GAP - name
     columns = []
-    longest = max((len(row.info.name) for row in rows), default=0) + 6  # and the end of the folder's name
+    longest = max((len(row.info.name) + 1 + len(_apart(row)) for row in rows), default=0)
     extra = max(0, min(MOST_NAME, longest) - LEAST_NAME)
     for column in PRIORITY:
         if column.name not in FIRST:
@@ -125,14 +128,21 @@ def _when(t: float) -> str:
     return time.strftime("%d %b" if then[0] == today[0] else "%b %Y", then)
 
 
+def _apart(row: RunRow) -> str:
+    """What tells a run from others of its name: the folder's name where somebody gave it, else the end of it."""
+    folder = clean(row.folder)
+    return folder.rpartition("-")[2] if MADE_UP.fullmatch(folder) else folder
+
+
 def _name_of(row: RunRow, width: int) -> str:
-    """The name, with the end of the folder's, which tells apart runs of one name, where there is room."""
-    name, tail = clean(row.info.name), clean(row.folder.rpartition("-")[2])
-    if not row.info.state:
+    """The name, with what tells apart runs of one name, where there is room; the folder's where that was given."""
+    name, apart = clean(row.info.name), _apart(row)
+    if not row.info.state or width < LEAST_NAME or apart == name:
         return name
-    if width >= LEAST_NAME and len(tail) <= 6 and tail not in name:
-        return f"{name} {tail}" if width_of(name) + len(tail) < width else f"{cut(name, width - len(tail) - 2)}… {tail}"
-    return name
+    wide = width_of(apart)
+    if width_of(name) + 1 + wide <= width:
+        return f"{name} {apart}"
+    return f"{cut(name, width - wide - 2)}… {apart}" if width - wide - 2 >= LEAST_PART else apart
 
 
 def fitted(text: str, width: int, right: bool = False) -> str:
