@@ -22,6 +22,8 @@ from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, Layou
 from textual._context import active_message_pump
 from textual.app import App, ScreenStackError
 from textual.css.query import NoMatches
+from textual.css.styles import Styles
+from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode, NoScreen
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
@@ -35,11 +37,10 @@ from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
-from tui_gen.app.terminal.restyling import OnceRefreshed
 from tui_gen.draw.multiplexer import permitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.color import ColorSystem
     from textual.binding import Binding
@@ -95,6 +96,9 @@ NAMES: dict[Any, tuple[str, ...]] = {
 SMALLEST = Size(20, 6)
 """The terminal is drawn for as if it had so many columns and rows at least; the rest is cut off. Smaller ones, as
 windows are while they are made, leave no room within frames, and Textual's lists divide by their width."""
+
+MANY = 20
+"""Widgets from which it pays: a single one that is focused or hovered over is refreshed as Textual does it."""
 
 KITTY_KEYS = "\x1b[=25;1u"
 """The kitty keyboard protocol as Textual has it, set without another level that would have to be taken back."""
@@ -233,6 +237,47 @@ class HeldScreen(Screen[None]):
     def _compositor_refresh(self) -> None:
         if not self.app._batch_count:
             super()._compositor_refresh()
+
+
+class OnceRefreshed(Stylesheet):
+    """A stylesheet that has widgets refreshed once, when the styles of all are there, as where the theme changes.
+
+    Textual refreshes a widget for each of its colours that changes, and with it all that is inside: with another theme
+    every widget of a screen dozens of times, for as long as all the rest takes.
+    """
+
+    def update_nodes(self, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+        """As Textual's, from the outermost widget to the innermost."""
+        nodes = list(nodes)
+        if len(nodes) < MANY:
+            super().update_nodes(nodes, animate)
+            return
+        refresh = Styles.refresh
+        asked: dict[Widget, bool] = {}
+        """The widgets that have to be refreshed, and whether they have to be laid out."""
+        whole: dict[Widget, bool] = {}
+        """The same of those with all that is inside."""
+
+        def ask(styles: Styles, *, layout: bool = False, children: bool = False, **more: Any) -> None:
+            node = styles.node
+            if more or not isinstance(node, Widget):
+                refresh(styles, layout=layout, children=children, **more)
+            elif node.is_mounted:
+                found = whole if children else asked
+                found[node] = found.get(node, False) or layout
+
+        Styles.refresh = ask  # type: ignore[assignment, method-assign]
+        try:
+            super().update_nodes(nodes, animate)
+        finally:
+            Styles.refresh = refresh  # type: ignore[method-assign]
+            inside: dict[Widget, bool] = {}
+            for node, layout in whole.items():
+                if inside.get(node, False) < layout or node not in inside:
+                    for child in node.walk_children(Widget, with_self=True):
+                        inside[child] = inside.get(child, False) or layout
+            for node in {**asked, **inside}:
+                node.refresh(layout=asked.get(node, False) or inside.get(node, False))
 
 
 class HookedApp(App[None]):
