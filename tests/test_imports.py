@@ -169,6 +169,13 @@ def test_one_module_knows_the_private_parts_of_textual():
     assert list(known) == ["app/terminal/private.py"], known
 
 
+def test_the_same_module_alone_puts_methods_of_ours_in_the_place_of_others():
+    """The type checker asks for the remark at each such line, and for none elsewhere."""
+    paths = sources("app", "draw", "report")
+    replacing = [path for path in paths if re.search(r"\[(.*, )?method-assign\b", source(path))]
+    assert [str(path.relative_to(PACKAGE)) for path in replacing] == ["app/terminal/private.py"]
+
+
 @pytest.mark.parametrize("owner,name", [(owner, name) for owner, names in private.NAMES.items() for name in names])
 def test_textual_still_has_its_private_parts(owner, name):
     """A version without one of them is found here, and not by whoever uses the workbench."""

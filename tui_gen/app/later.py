@@ -1,7 +1,8 @@
 """Textual without what the first frame can do without.
 
 Whenever it is imported, Textual imports its command palette with four of its largest widgets, and what finds the folder
-of downloads: longer than all that is ours takes.
+of downloads: longer than all that is ours takes. All else of Textual's inside is dealt with in
+`tui_gen.app.terminal.private`, which needs Textual imported.
 """
 
 from __future__ import annotations

@@ -150,6 +150,17 @@ def _fire_once() -> None:
 _fire_once()
 
 
+def count_writes(driver: Driver, count: Callable[[int], None]) -> None:
+    """Have a driver tell how many bytes it writes, each time: all that Textual writes goes through its `write`."""
+    write = driver.write
+
+    def counting(data: str) -> None:
+        count(len(data.encode("utf-8", "replace")))
+        write(data)
+
+    driver.write = counting  # type: ignore[method-assign]
+
+
 def visible_widgets(screen: Screen[Any]) -> dict[Widget, tuple[Region, Region]]:
     """The region and the clip of every widget that is drawn on a screen, front to back."""
     return screen._compositor.visible_widgets

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.geometry import Offset, Region
 
-from tui_gen.app.terminal.private import visible_widgets
+from tui_gen.app.terminal.private import count_writes, visible_widgets
 from tui_gen.app.terminal.repaint import Screenful
 
 if TYPE_CHECKING:
@@ -83,13 +83,10 @@ class Wire:
         if driver is None or driver is self._byte_source:
             return
         self._byte_source = driver
-        write = driver.write
+        count_writes(driver, self._count)
 
-        def counting(data: str) -> None:
-            self.bytes_written += len(data.encode("utf-8", "replace"))
-            write(data)
-
-        driver.write = counting  # type: ignore[method-assign]  # all that Textual writes goes through here
+    def _count(self, count: int) -> None:
+        self.bytes_written += count
 
     @property
     def real(self) -> bool:
