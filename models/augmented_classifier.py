@@ -56,8 +56,8 @@ class AugmentedClassifier(Classifier):
         ] = 0.0
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec, generator: Model | None = None) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, generator: Model | None = None, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         if generator is not None and not generator.conditional:
             words = "draws images without a label, so there is nothing to learn from them"
             hint = "name a run that samples by label: cvae, cgan or cfg-diffusion, say (model.conditional = true)"

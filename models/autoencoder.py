@@ -260,8 +260,8 @@ class Autoencoder(Model):
         ] = "pca"
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         for key, off in (("tied", False), ("pretrain_steps", 0), ("code_noise", 0)):
             if config.network != "mlp" and getattr(config, key) != off:
                 yield Problem(

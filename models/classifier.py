@@ -85,8 +85,8 @@ class Classifier(Model):
         label_smoothing: Annotated[float, hyper("Share of certainty given away", ge=0, le=0.9, live=True)] = 0.0
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         if data.kind not in cls.kinds:
             return
         if len(data.classes) < 2:

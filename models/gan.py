@@ -230,8 +230,8 @@ class GAN(Model):
         conditional: Annotated[bool, hyper("Tell generator and discriminator the label")] = False
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         yield from refuse_labels(cls.name, config, data)
         channels = {f"model.{key}": getattr(config, key) for key in ("generator_channels", "discriminator_channels")}
         yield from refuse_convolutions(config.network, channels, data)

@@ -55,9 +55,9 @@ class PretrainedClassifier(Model):
     together = (("loss",), ("accuracy",))
 
     class Config(msgspec.Struct):
-        encoder: Annotated[
-            str, hyper("The run whose encoder is used, or a recipe to train first", run=("encode",))
-        ] = "stacked-autoencoder"
+        encoder: Annotated[str, hyper("The run whose encoder is used, or a recipe to train first", run=("encode",))] = (
+            "stacked-autoencoder"
+        )
         labels: Annotated[int, hyper("N, the labelled images that are learnt from", ge=2, le=5000, unit="images")] = 100
         frozen_steps: Annotated[int, step_count("Steps before the encoder learns too")] = 500
         hidden: Annotated[
@@ -65,8 +65,8 @@ class PretrainedClassifier(Model):
         ] = msgspec.field(default_factory=list)
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec, encoder: Model | None = None) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, encoder: Model | None = None, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         if data.kind not in cls.kinds:
             return
         classes, count = len(data.classes), data.count
@@ -104,20 +104,16 @@ class PretrainedClassifier(Model):
             parameter.requires_grad_(True)
         self.register_buffer("images", torch.zeros(config.labels, *data.shape, dtype=torch.uint8))
         self.register_buffer("truths", torch.zeros(config.labels, dtype=torch.int64))
-
-    @property
-    def examples(self) -> int:
-        """More than are kept, so that there are enough of each class."""
-        return 2 * self.config.labels + 50 * len(self.data.classes)
+        # More than are kept, so that there are enough of each class.
+        self.examples = 2 * config.labels + 50 * len(data.classes)
 
     def prepare(self, batch: Batch) -> None:
         """Draw the labelled images: as many of each class as there can be."""
         assert batch.labels is not None
-        count, kinds = self.config.labels, len(self.data.classes)
+        count, labels = self.config.labels, batch.labels.cpu()
         rank = torch.zeros(len(batch.x), dtype=torch.int64)  # each one's rank within its class
-        labels = batch.labels.cpu()
-        for kind in range(kinds):
-            where = labels == kind
+        for label in range(len(self.data.classes)):
+            where = labels == label
             rank[where] = torch.arange(int(where.sum()))
         places = rank.argsort(stable=True)[:count].to(batch.x.device)
         self.images.copy_(self.to_bytes(batch.x[places]))

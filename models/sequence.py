@@ -67,8 +67,8 @@ class CharRNN(Model):
         ] = 300
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         if len(config.prompt) > 1000:
             yield Problem("model.prompt", config.prompt[:20] + "…", "is longer than 1,000 characters", "shorten it")
 
@@ -84,7 +84,7 @@ class CharRNN(Model):
         nn.init.normal_(self.embedding.weight, std=0.1)
 
     @property
-    def noise_shape(self) -> tuple[int, ...]:
+    def noise_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # it follows a live setting
         """One number a character that is to be drawn."""
         return (self.config.sample_length,)
 

@@ -181,8 +181,8 @@ class VAE(Model):
         ] = 8
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         yield from refuse_labels(cls.name, config, data)
         yield from refuse_convolutions(config.network, {"model.channels": config.channels}, data)
         yield from refuse_unit_range("model.likelihood", config.likelihood, "gaussian", data)

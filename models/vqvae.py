@@ -265,8 +265,8 @@ class VQVAE(Model):
         temperature: Temperature = 1.0
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         yield from refuse_labels(cls.name, config, data)
         yield from refuse_unit_range("model.loss", config.loss, "mse", data)
         problems = list(refuse_convolutions(config.network, {"model.channels": config.channels}, data))

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tests.test_models import batch_for, build, images, train
 from tui_gen import params
-from tui_gen.model import Batch, Given, Problem
+from tui_gen.model import Batch, Given
 from tui_gen.models.augmented_classifier import AugmentedClassifier
 from tui_gen.models.autoencoder import Autoencoder
 from tui_gen.models.diffusion import DDPM
@@ -234,34 +234,46 @@ def test_encoders_that_know_the_label_or_are_borrowed_are_refused():
     assert "yet another run" in words
 
 
-def test_a_model_of_ones_own_is_told_the_others_or_takes_none():
-    """Whatever its `refuse` is written like: with the other by name, with any number of them, or without."""
+def test_a_model_of_ones_own_is_told_the_others_and_a_fault_of_its_own_is_told_as_what_it_is():
+    """By name, or any number of them. One that takes none is refused in words, and none is asked twice."""
+    asked = []
 
-    class Silent(AugmentedClassifier):
+    class Deaf(AugmentedClassifier):
         @classmethod
         def refuse(cls, config, data):
-            yield Problem("model.samples", 1, "is refused by a method that knows of no other model", "say nothing")
+            return []
 
-    class Open(Silent):
+    class Open(AugmentedClassifier):
         @classmethod
         def refuse(cls, config, data, **parts):
-            yield from AugmentedClassifier.refuse.__func__(cls, config, data, **parts)
+            yield from super().refuse(config, data, **parts)
 
-    class Faulty(Silent):
+    class Faulty(AugmentedClassifier):
         @classmethod
-        def refuse(cls, config, data):
-            return len(data)
+        def refuse(cls, config, data, generator=None):
+            asked.append(generator)
+            return super().refuse(config, data, generators=len(data))
+
+    class FaultyLater(AugmentedClassifier):
+        @classmethod
+        def refuse(cls, config, data, generator=None):
+            asked.append(generator)
+            yield from super().refuse(config, generator=generator)
 
     stage = frozen(VAE, images(), hidden=[12], latent=3)
     parts = {"generator": Part(Origin("", 0, "vae", {}, stage.data), stage)}
 
-    def keys(kind):
-        return [problem.key for problem in refusals(kind, kind.Config(), images(), parts)]
+    def problems(kind):
+        return refusals(kind, kind.Config(), images(), parts)
 
-    assert keys(AugmentedClassifier) == keys(Open) == ["model.generator"]
-    assert keys(Silent) == ["model.samples"]
-    with pytest.raises(TypeError, match="len"):  # not one of the call, but its own
-        keys(Faulty)
+    assert [one.key for one in problems(AugmentedClassifier) + problems(Open)] == ["model.generator"] * 2
+    (deaf,) = problems(Deaf)
+    assert deaf.key == "model.name" and "told of generator" in str(deaf) and "**parts" in deaf.hint
+    with pytest.raises(TypeError, match="no len"):  # not one of the call, but its own
+        problems(Faulty)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'data'"):
+        problems(FaultyLater)
+    assert asked == [stage, stage]
 
 
 def bounds():

@@ -287,8 +287,8 @@ class Model(nn.Module):
         """Every reason why this configuration cannot train on this data; called before the model is built.
 
         A model that needs others gets them here as it does in `__init__`, by name, untrained perhaps. One is left out
-        (so give it the default None) where the other run's model cannot be told yet. A `refuse` that takes none of
-        them, because it says nothing of them, gets none.
+        (so give it the default None) where the other run's model cannot be told yet; `parts` are those that nothing is
+        said of here.
         """
         if data.kind not in cls.kinds:
             yield Problem(

@@ -94,8 +94,12 @@ def refusals(
     others = {name: part.model for name, part in (parts or {}).items()}
     try:
         problems = model_class.refuse(config, data, **others)
-    except TypeError:  # a user's own `refuse` may say nothing of the others, and take none
-        problems = model_class.refuse(config, data)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # it was called, and the fault is its own
+        words = f"cannot be told of {' and '.join(others) or 'its data'}: {error}"
+        hint = "let its `refuse` take the models that it is built on: def refuse(cls, config, data, **parts)"
+        return [Problem("model.name", model_class.name, words, hint)]
     return list(problems)
 
 

@@ -140,10 +140,10 @@ def works() -> bool:
         return False
 
 
-def _tried(kind: type[torch.optim.Adam]) -> list[torch.Tensor]:
+def _tried(optimizer_class: type[torch.optim.Adam]) -> list[torch.Tensor]:
     """Two parameters and their state after some steps with their own values as gradients."""
     parameters = [nn.Parameter(torch.linspace(-1, 2, count)) for count in (5, 19)]
-    optimizer = kind(parameters, 0.1, betas=(0.5, 0.99), weight_decay=0.01, fused=True)
+    optimizer = optimizer_class(parameters, 0.1, betas=(0.5, 0.99), weight_decay=0.01, fused=True)
     for step in range(3):
         optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
         for parameter in parameters:

@@ -41,8 +41,9 @@ def keep_out() -> None:
     for method in plain:
         setattr(method, _MARK, method)
         _undo.append(lambda method=method: delattr(method, _MARK))  # type: ignore[misc]
-    for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.NAdam, torch.optim.RMSprop):
-        _unwrap_step(kind)
+    of = torch.optim
+    for optimizer_class in (of.Adam, of.AdamW, of.SGD, of.NAdam, of.RMSprop):
+        _unwrap_step(optimizer_class)
 
 
 def let_in() -> None:
@@ -62,9 +63,9 @@ def leave_triton_out() -> None:
         logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it warns that Triton is not there
 
 
-def _unwrap_step(kind: type[torch.optim.Optimizer]) -> None:
-    """Have a kind of optimiser make its step without the breaks that are there for compiled optimisers only."""
-    wrapped = vars(kind).get("step")  # a step that is inherited is its owner's
+def _unwrap_step(optimizer_class: type[torch.optim.Optimizer]) -> None:
+    """Have optimisers of a class make their step without the breaks that are there for compiled optimisers only."""
+    wrapped = vars(optimizer_class).get("step")  # a step that is inherited is its owner's
     plain = getattr(wrapped, "__wrapped__", None)
     if plain is None or hasattr(plain, "__wrapped__") or hasattr(wrapped, "hooked"):
         return
@@ -73,5 +74,5 @@ def _unwrap_step(kind: type[torch.optim.Optimizer]) -> None:
         with torch.set_grad_enabled(self.defaults.get("differentiable", False)):
             return plain(self, closure)
 
-    kind.step = step  # type: ignore[method-assign]
-    _undo.append(lambda: setattr(kind, "step", wrapped))
+    optimizer_class.step = step  # type: ignore[method-assign]
+    _undo.append(lambda: setattr(optimizer_class, "step", wrapped))

@@ -122,10 +122,10 @@ def works() -> bool:
         return False
 
 
-def _tried(kind: type[Any], own: dict[str, Any]) -> list[Tensor]:
+def _tried(optimizer_class: type[Any], own: dict[str, Any]) -> list[Tensor]:
     """Two parameters and their state after some steps with their own values as gradients."""
     parameters = [nn.Parameter(torch.linspace(-1, 2, count)) for count in (5, 19)]
-    optimizer = kind(parameters, 0.1, weight_decay=0.01, foreach=True, **own)
+    optimizer = optimizer_class(parameters, 0.1, weight_decay=0.01, foreach=True, **own)
     for step in range(3):
         optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
         for parameter in parameters:
