@@ -169,15 +169,19 @@ UNSEEN = View("", (1, 1), 0, UNKNOWN, b"", (0.0, 0.0), ((-3.0, 3.0), (-3.0, 3.0)
 """Nothing was looked at so far."""
 
 
+Question = Open | Look | Spread | Film | Hurry
+Found = Space | View | Dots | Filmed | Failure
+
+
 class Ask(msgspec.Struct):
     """An ask and its number."""
 
     number: int
-    what: Open | Look | Spread | Film | Hurry
+    what: Question
 
 
 class Answer(msgspec.Struct):
     """The answer to the ask of that number."""
 
     number: int
-    what: Space | View | Dots | Filmed | Failure
+    what: Found

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
+    from tui_gen.sheet import DataSheet
+    from tui_gen.verdicts.network import Network
     from tui_gen.view import RunView
 
 
@@ -40,7 +42,7 @@ class Entry(NamedTuple):
     """What a pane adds to the command palette: its words, what it does, a line of help."""
 
     name: str
-    call: Callable[[], Any]
+    call: Callable[[], object]
     help: str
     here: bool = True
     """Whether the pane is brought on screen for it."""
@@ -52,7 +54,9 @@ class WorkerAsked(Message):
     `then(found, words)` is called with it, or with None and why it cannot be told.
     """
 
-    def __init__(self, op: str, tables: dict[str, Any], then: Callable[[Any, str], None]) -> None:
+    def __init__(
+        self, op: str, tables: dict[str, Any], then: Callable[[Network | DataSheet | None, str], None]
+    ) -> None:
         super().__init__()
         self.op, self.tables, self.then = op, tables, then
 

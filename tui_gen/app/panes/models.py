@@ -353,7 +353,7 @@ the end with the reason.
         event.stop()
         self.focus_inside()
 
-    def on_key(self, event: Any) -> None:
+    def on_key(self, event: events.Key) -> None:
         if event.key == "down" and self.query("#search:focus"):
             self.focus_inside()
             event.stop()

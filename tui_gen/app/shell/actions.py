@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.actions import parse
 from textual.binding import Binding
@@ -12,6 +12,8 @@ from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.menu import Item, Menu
 
 if TYPE_CHECKING:
+    from textual.dom import DOMNode
+
     from tui_gen.app.shell.stage import Stage
     from tui_gen.view import RunView
 
@@ -173,7 +175,7 @@ def in_pane(action: str) -> tuple[str, str]:
     return str(pane), str(its)
 
 
-def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
+def label(stage: Stage, words: str, action: str, node: DOMNode | None = None) -> str:
     """What an action is called now: `words` unless doing it once more would undo it.
 
     `action` is the workbench's, or that of the `node` which has it.

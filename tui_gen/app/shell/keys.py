@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -19,6 +19,8 @@ from tui_gen.app.shell.settings import NO_KEY
 from tui_gen.app.terminal.private import bindings_of
 
 if TYPE_CHECKING:
+    from textual.dom import DOMNode
+
     from tui_gen.app.shell.stage import Stage
 
 
@@ -26,12 +28,12 @@ STAY = ("run.start", "run.resume", "run.pause", "run.stop", "view.maximise", "me
 """What stays where there is no room for all; then what the pane can do, then the rest."""
 
 
-def _bindings(node: Any) -> list[Binding]:
+def _bindings(node: DOMNode | Stage) -> list[Binding]:
     """The bindings of an app or a widget that have an id: one for each of their keys."""
-    return [binding for binding in bindings_of(node) if binding.id]
+    return [binding for binding in bindings_of(cast("DOMNode", node)) if binding.id]
 
 
-def _nodes(stage: Stage) -> Iterator[Any]:
+def _nodes(stage: Stage) -> Iterator[DOMNode | Stage]:
     yield stage
     for pane in stage.workspace.panes:
         yield pane
@@ -108,10 +110,10 @@ def sections(stage: Stage) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
         yield pane.title, _rows(stage, [pane, *pane.walk_children(Widget)])
 
 
-def _rows(stage: Stage, nodes: list[Any]) -> list[tuple[str, str, str]]:
-    rows: dict[str, tuple[Binding, Any, list[str]]] = {}
+def _rows(stage: Stage, nodes: Sequence[DOMNode | Stage]) -> list[tuple[str, str, str]]:
+    rows: dict[str, tuple[Binding, DOMNode | None, list[str]]] = {}
     for node in nodes:
-        pane = None if node is stage else node
+        pane = cast("DOMNode", node) if node is not stage else None
         for binding in _bindings(node):
             if binding.description:
                 rows.setdefault(binding.id or "", (binding, pane, []))[2].append(binding.key)

@@ -19,6 +19,8 @@ from tui_gen.places import cache_dir
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from tui_gen.app.panes.base import Pane
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.app.terminal.private import HookedApp
@@ -37,7 +39,7 @@ class Notices:
         self._faults: set[str] = set()
         self._offer: Screen[Any] | None = None
 
-    def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
+    def tell(self, text: str, severity: SeverityLevel = "information", log: bool = True) -> None:
         """A toast, and a line in the log (unless the run's own log has one)."""
         if log:
             self.note({"information": "info"}.get(severity, severity), text)

@@ -122,12 +122,12 @@ class Stage(Protocol):
     def refresh_bindings(self) -> None:
         """What can be done has changed."""
 
-    async def run_action(self, action: str, pane: Any) -> bool:
+    async def run_action(self, action: str, pane: Pane) -> bool:
         """Run an action of a pane's own."""
 
     def run_worker(
         self,
-        work: Coroutine[Any, Any, Any],
+        work: Coroutine[object, None, object],
         *,
         group: str = "default",
         exit_on_error: bool = True,

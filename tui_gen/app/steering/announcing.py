@@ -19,6 +19,8 @@ from tui_gen.replay import ReplayView
 from tui_gen.view import RunView
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from tui_gen.app.shell.notices import Notices
     from tui_gen.app.terminal.app import TerminalApp
     from tui_gen.app.terminal.wire import Wire
@@ -131,7 +133,7 @@ class Announcer:
     def tell(self, happening: Happening, on_screen: bool) -> None:
         """Call somebody, unless they look at it; a run that is not on screen has a toast as well."""
         if not on_screen:
-            severity = "error" if happening.event == "failed" else "information"
+            severity: SeverityLevel = "error" if happening.event == "failed" else "information"
             self._notices.tell(f"{happening.text}.", severity)
         elif self.present:
             return

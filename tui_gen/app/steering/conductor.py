@@ -28,6 +28,8 @@ from tui_gen.config import ConfigError
 from tui_gen.params import show
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from tui_gen.app.panes.base import Pane
     from tui_gen.app.shell.stage import Stage
     from tui_gen.speeds import Pace
@@ -443,7 +445,7 @@ class Conductor:
             has_dialog = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
             if len(view.alerts) > self._alerts and not has_dialog:
                 last = view.alerts[-1]
-                severity = "error" if last.level == "error" else "warning"
+                severity: SeverityLevel = "error" if last.level == "error" else "warning"
                 back = f" {self.stage.key_of('run.back')} goes back to before it." if last.kept and view.live else ""
                 words = f"Step {last.step:,}: {last.what}. {last.advice}".strip()
                 self.notices.tell(f"{words}{back}", severity, log=False)

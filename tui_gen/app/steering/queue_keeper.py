@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui_gen.app.background import away
 
@@ -137,6 +137,7 @@ class QueueKeeper:
     async def _search(self, wish: SearchWish, base: RunConfig) -> None:
         """Begin a search around a config, or go on with the one that it is, and show it. Raises what speaks against it.
         """
+        from tui_gen.app.panes.sweeps.pane import SweepsPane
         from tui_gen.search import asking
 
         asking.refuse_without_optuna()
@@ -147,8 +148,8 @@ class QueueKeeper:
         words = "begins" if draft.is_new else "goes on"
         self.stage.notices.tell(f"The sweep {draft.spec.name} {words}: {draft.spec.trials} trials in all.")
         self.stage.workspace.open("sweeps")
-        pane: Any = self.stage.workspace.pane("sweeps")
-        if pane is not None:
+        pane = self.stage.workspace.pane("sweeps")
+        if isinstance(pane, SweepsPane):
             pane.open_sweep(draft.spec.name)
 
     def _refuse_what_models_refuse(self, run_configs: list[RunConfig]) -> None:

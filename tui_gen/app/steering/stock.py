@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui_gen.app.background import away
 from tui_gen.app.steering.session import PATIENCE
@@ -12,9 +12,13 @@ from tui_gen.config import ConfigError
 from tui_gen.control import ControlError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui_gen.app.panes.base import WorkerAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.session import Session
+    from tui_gen.sheet import DataSheet
+    from tui_gen.verdicts.network import Network
     from tui_gen.view import RunView
 
 LINGER = 60.0
@@ -75,6 +79,7 @@ class Stock:
 
     async def tell(self, question: WorkerAsked) -> None:
         """Have a worker tell a pane what it asked of settings, or the pane why it cannot be told."""
+        ops: dict[str, Callable[[dict[str, Any]], Network | DataSheet]]
         ops = {"network": self._session.network, "sheet": self._session.sheet}
         answer, words = None, ""
         try:

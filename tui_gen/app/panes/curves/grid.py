@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.curves.sections import PlotRoom
+from tui_gen.app.panes.curves.sections import PlotBox, PlotRoom
 from tui_gen.draw.text import width_of
 from tui_gen.text import clean
 
@@ -138,7 +138,7 @@ class PlotGrid(Container, can_focus=True):
         self._foot.show([(name, self._counts.get(name, 0)) for name in self._folded], folded=True)
         self.refresh(layout=True)
 
-    def _shape(self, size: Size) -> Any:
+    def _shape(self, size: Size) -> tuple[list[PlotBox], list[tuple[str, PlotBox]]]:
         headed = len(self._counts) > 1
         return self._room(size, self._asked, headed, bool(self._folded)).boxes(self._sections)
 
@@ -177,5 +177,5 @@ class Empty(Widget):
             self.words = words
             self.refresh()
 
-    def render(self) -> Any:
+    def render(self) -> Content:
         return Content(self.words)

@@ -22,6 +22,8 @@ from tui_gen.text import clean, clean_lines
 if TYPE_CHECKING:
     from textual import events
 
+    from tui_gen.verdicts.network import Network
+
 
 NAMES = {"examples": "examples", "augmented": "as augmented"}
 ROOMY = 16
@@ -78,9 +80,9 @@ Nothing is downloaded for it.
         train = tables.get("train", {})
         return {"dataset": tables.get("dataset", {}), "seed": train.get("seed", 0) if isinstance(train, dict) else 0}
 
-    def show_answer(self, sheet: Any, words: str) -> None:
+    def show_answer(self, answer: Network | DataSheet | None, words: str) -> None:
         """Show a sheet, or why there is none."""
-        self.sheet = sheet if isinstance(sheet, DataSheet) else None
+        self.sheet = answer if isinstance(answer, DataSheet) else None
         if self.sheet is None:
             self.query_one("#data-words", Static).update(Content("\n".join(clean_lines(words))))
             self._picture.show_words("")

@@ -9,12 +9,15 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import IO, TYPE_CHECKING, overload
 
 import msgspec
 
 from tui_gen import children
-from tui_gen.exploring import LENGTH, Answer, Ask, Failure, Space
+from tui_gen.exploring import LENGTH, Answer, Ask, Failure, Found, Question, Space
+
+if TYPE_CHECKING:
+    from tui_gen.exploring import Dots, Film, Filmed, Look, Open, Spread, View
 
 ENDED = "the process that decodes ended; any key starts it anew"
 GRACE = 2.0
@@ -44,7 +47,7 @@ class Helper:
         self._starter = starter
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = ThreadPoolExecutor(1, "explorer")
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, asyncio.Future[Found]] = {}
         self._number = 0
         self._folder = ""
 
@@ -54,7 +57,15 @@ class Helper:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    async def ask(self, what: Any) -> Any:
+    @overload
+    async def ask(self, what: Open) -> Space | Failure: ...
+    @overload
+    async def ask(self, what: Look) -> View | Failure: ...
+    @overload
+    async def ask(self, what: Spread) -> Dots | Failure: ...
+    @overload
+    async def ask(self, what: Film) -> Filmed | Failure: ...
+    async def ask(self, what: Question) -> Found:
         """The answer; a `Failure` where the process ends first, or none can be started."""
         loop = asyncio.get_running_loop()
         self._number += 1
@@ -62,7 +73,7 @@ class Helper:
         future = self._waiting[number] = loop.create_future()
         try:
             await loop.run_in_executor(self._thread, self._send, loop, msgspec.msgpack.encode(Ask(number, what)))
-            answer = await future
+            answer: Found = await future
         except OSError as error:
             return Failure(f"the process that decodes cannot be started: {error.strerror or error}", lost=True)
         except RuntimeError:  # closed meanwhile
@@ -73,7 +84,7 @@ class Helper:
             self._folder = answer.folder
         return answer
 
-    async def tell(self, what: Any) -> None:
+    async def tell(self, what: Question) -> None:
         """Say something that is not answered, where there is somebody to say it to."""
         if self.pid is not None:
             loop = asyncio.get_running_loop()
@@ -106,7 +117,7 @@ class Helper:
             loop.call_soon_threadsafe(self._over, process)
         process.wait()
 
-    def _take(self, number: int, what: Any) -> None:
+    def _take(self, number: int, what: Found) -> None:
         future = self._waiting.get(number)
         if future is not None and not future.done():
             future.set_result(what)
@@ -126,7 +137,7 @@ class Helper:
             threading.Thread(target=_end, args=(process, self._folder), name="explorer's end", daemon=True).start()
 
 
-def _read(stream: Any, size: int) -> bytes:
+def _read(stream: IO[bytes], size: int) -> bytes:
     """So many bytes, or fewer at the end of the stream."""
     parts = []
     while size > 0 and (part := stream.read(size)):

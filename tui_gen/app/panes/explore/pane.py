@@ -29,7 +29,7 @@ from tui_gen.quantities import count
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tui_gen.view import RunView
 
@@ -91,8 +91,8 @@ class ExplorePane(Pane):
 
     def _model_dirs(self) -> list[str]:
         """The folders of model files that the workbench uses."""
-        session: Any = getattr(self.app, "session", None)
-        return list(session.dirs()) if session is not None else []
+        dirs: Callable[[], list[str]] | None = getattr(getattr(self.app, "session", None), "dirs", None)
+        return dirs() if dirs is not None else []
 
     # -- the run
 

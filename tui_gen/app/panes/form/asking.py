@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tui_gen.app.panes.base import Pane, WorkerAsked
 from tui_gen.app.panes.form.pane import FormPane
+
+if TYPE_CHECKING:
+    from tui_gen.sheet import DataSheet
+    from tui_gen.verdicts.network import Network
 
 
 class AskingPane(Pane):
@@ -40,7 +44,7 @@ class AskingPane(Pane):
         """Those of the form's settings that matter here."""
         return tables
 
-    def show_answer(self, answer: Any, words: str) -> None:
+    def show_answer(self, answer: Network | DataSheet | None, words: str) -> None:
         """Show what was found, or, where that is None, why nothing was."""
 
     def beat(self, quiet_for: float) -> None:
@@ -59,7 +63,7 @@ class AskingPane(Pane):
             self.show_answer(None, self.WAITING)
         self.post_message(WorkerAsked(self.ASKS, tables, self._answered))
 
-    def _answered(self, answer: Any, words: str) -> None:
+    def _answered(self, answer: Network | DataSheet | None, words: str) -> None:
         self._asking, self._failed = False, answer is None
         if self.is_mounted:
             self.show_answer(answer, words)

@@ -15,6 +15,8 @@ from tui_gen.text import clean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from textual.app import App
+
     from tui_gen.app.panes.form.editor import FieldEditor
     from tui_gen.app.panes.form.state import FormState
     from tui_gen.catalog import Catalog
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 class FormFiles:
     """The part of a form's pane that deals with files; what it uses of the rest of the pane is named here."""
 
-    app: Any
+    app: App[object]
     catalog: Catalog
     draft: FormState
     fields: FieldEditor

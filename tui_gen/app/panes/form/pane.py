@@ -28,6 +28,7 @@ from tui_gen.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from textual.events import Key
     from textual.widgets import Input
 
     from tui_gen import events
@@ -383,7 +384,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         event.stop()
         self.focus_inside()
 
-    def on_key(self, event: Any) -> None:
+    def on_key(self, event: Key) -> None:
         if event.key == "down" and self.query("#filter") and self.query_one("#filter").has_focus:
             self.focus_inside()
             event.stop()

@@ -21,6 +21,8 @@ from tui_gen.verdicts.network import Network, length_words, memory_words
 if TYPE_CHECKING:
     from textual import events
 
+    from tui_gen.sheet import DataSheet
+
 BANDS = {
     "SAFE": (VERDICTS["good"], "it fits"),
     "TIGHT": (VERDICTS["watch"], "it may not fit beside anything else"),
@@ -72,9 +74,9 @@ before anything is trained; real use varies by some tenths.
         with VerticalScroll():
             yield Static("", id="layers", markup=False)
 
-    def show_answer(self, network: Any, words: str) -> None:
+    def show_answer(self, answer: Network | DataSheet | None, words: str) -> None:
         """Show a network, or why there is none."""
-        self.network, self._words = network if isinstance(network, Network) else None, words
+        self.network, self._words = answer if isinstance(answer, Network) else None, words
         self._measured = _but_fits(self.tables)
         self._draw()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -27,7 +27,10 @@ from tui_gen.sweeps import SweepTable
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from tui_gen.queue.queue_view import QueuePlace
+    from tui_gen.view import RunView
 
 OVERLAID = 8
 """Runs of a sweep whose curves are laid over each other, at most."""
@@ -38,7 +41,7 @@ AGAIN = 15
 class QueueTold(Message):
     """Something was done to the queue, or could not be: words for a notice."""
 
-    def __init__(self, words: str, severity: str = "information") -> None:
+    def __init__(self, words: str, severity: SeverityLevel = "information") -> None:
         super().__init__()
         self.words, self.severity = words, severity
 
@@ -173,7 +176,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         self._describe()
         self.refresh_bindings()
 
-    def show_run(self, view: Any) -> None:
+    def show_run(self, view: RunView | None) -> None:
         """Mark the entry whose run is shown."""
         super().show_run(view)
         self.list_anew()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -28,6 +28,9 @@ from tui_gen.search.specs import SweepLine
 from tui_gen.states import queue_look, themed
 from tui_gen.sweeps import SweepResult, SweepTable
 from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
 
 OVERLAID = 8
 """Runs whose curves are laid over each other, at most."""
@@ -235,7 +238,7 @@ The line below says how much each setting matters: its share of what the metric 
         else:
             self.post_message(QueueTold("This trial has no run yet." if path is None else "Its run was deleted."))
 
-    def show_run(self, view: Any) -> None:
+    def show_run(self, view: RunView | None) -> None:
         """Mark the trial whose run is shown."""
         super().show_run(view)
         self.list_anew()

@@ -21,6 +21,8 @@ from tui_gen.verdicts import bottleneck
 from tui_gen.verdicts.bottleneck import Bottleneck
 
 if TYPE_CHECKING:
+    from textual import events
+
     from tui_gen.view import RunView
 
 """How bad something is: a sign, and a colour."""
@@ -127,7 +129,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
         self._draw()
         self.refresh_bindings()
 
-    def on_click(self, event: Any) -> None:
+    def on_click(self, event: events.Click) -> None:
         """A click on the verdict follows it."""
         if getattr(event.widget, "id", "") == "verdict":
             self.action_apply()
