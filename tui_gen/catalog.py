@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -27,6 +27,9 @@ from tui_gen.files import open_regular, read_regular
 from tui_gen.headline import MOST
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 DEFAULT_RECIPE = "vae-digits"
 LARGE = 4 << 20
@@ -203,7 +206,7 @@ GROUPS = ("tui_gen.models", "tui_gen.datasets")
 """The entry points by which packages offer models and datasets."""
 
 
-def offered() -> list[Any]:
+def offered() -> list[EntryPoint]:
     """What packages offer: entry points of `importlib.metadata`, those of models first. All packages are read once."""
     from importlib.metadata import entry_points
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
 from tui_gen import params
 from tui_gen.params import Problem
 
 
-def contradictions(train: Any, lengths_valid: bool) -> Iterable[Problem]:
-    """What a `config.TrainConfig` contradicts itself in, and a device that there cannot be."""
+class Train(Protocol):
+    """What is looked at of a `config.TrainConfig`."""
+
+    steps: int
+    epochs: int
+    minutes: float
+    batch_size: int
+    accumulate: int
+    processes: int
+    device: str
+
+
+def contradictions(train: Train, lengths_valid: bool) -> Iterable[Problem]:
+    """What a `[train]` table contradicts itself in, and a device that there cannot be."""
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:
         words = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())

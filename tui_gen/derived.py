@@ -13,7 +13,7 @@ import time
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -28,7 +28,7 @@ YOUNG = 2.0
 """Seconds in which a file may change once more and look the same; some file systems count whole seconds."""
 
 
-def kept(name: str, files: Iterable[str | Path], kind: Any, make: Callable[[], T]) -> T:
+def kept(name: str, files: Iterable[str | Path], kind: type[T], make: Callable[[], T]) -> T:
     """What `make` makes of these files, or made of them before; `kind` is its type, as msgspec knows it.
 
     What cannot be kept, or read again, is made anew each time: nobody is told.
@@ -50,9 +50,9 @@ def kept(name: str, files: Iterable[str | Path], kind: Any, make: Callable[[], T
     return value
 
 
-def _pair(kind: Any) -> Any:
+def _pair(kind: type[T]) -> type[tuple[str, T]]:
     """The type of a key with a value of this kind."""
-    return types.GenericAlias(tuple, (str, kind))
+    return cast(type[tuple[str, T]], types.GenericAlias(tuple, (str, kind)))
 
 
 def _place(name: str) -> Path:

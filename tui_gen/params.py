@@ -15,7 +15,7 @@ import difflib
 import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -195,7 +195,7 @@ def _describe_field(name: str, hint: Any, field: Any) -> Param | None:
 _KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"}
 
 
-def nearest(name: str, names: Any) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
     close = difflib.get_close_matches(show(name)[:100], [str(word) for word in names], n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}?" if close else ""

@@ -17,7 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,6 +26,9 @@ from tui_gen import presence, runs
 from tui_gen.config import RunConfig
 from tui_gen.files import read_regular
 from tui_gen.runs import RunError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 FILE = "queue.json"
 FOLDER = ".queue"
@@ -193,13 +196,13 @@ def changing(root: Path) -> Iterator[RunQueue]:
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
     """Hold the queue's lock. Raises RunError where nothing can be written there, or somebody does not let go of it."""
-    from filelock import FileLock, SoftFileLock, Timeout
+    from filelock import FileLock, Timeout
 
     folder = Path(root) / FOLDER
     runs.refuse_unwritable(root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock: FileLock | SoftFileLock = FileLock(folder / "lock", thread_local=False)
+        lock: BaseFileLock = FileLock(folder / "lock", thread_local=False)
         try:
             lock.acquire(timeout=PATIENCE, poll_interval=0.01)
         except OSError as error:
@@ -218,7 +221,7 @@ def locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _without_locks(folder: Path) -> Any:
+def _without_locks(folder: Path) -> BaseFileLock:
     """On a file system without locks: a file that only one can make. One that was left behind is taken away."""
     from filelock import SoftFileLock
 

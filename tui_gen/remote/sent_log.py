@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from tui_gen.files import open_regular
 from tui_gen.remote.messages import LogPart, fingerprint
@@ -44,7 +44,7 @@ class SentLog:
             self._told = self.level = True
             return LogPart(run, 0, b"", 0, fresh=True)
 
-    def _read(self, file: Any, run: str) -> LogPart | None:
+    def _read(self, file: BinaryIO, run: str) -> LogPart | None:
         status = os.fstat(file.fileno())
         beginning = file.read(256).partition(b"\n")[0]
         same = status.st_ino == self._inode and status.st_size >= self._offset

@@ -21,7 +21,7 @@ from tui_gen.quantities import count
 from tui_gen.report import consent, stdout
 from tui_gen.report.calling import Caller
 from tui_gen.report.follow import FINISHED as FINISHED
-from tui_gen.report.follow import KILLED, Follow
+from tui_gen.report.follow import KILLED, Display, Follow
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
 from tui_gen.report.stdout import Outlet
 from tui_gen.report.summary import print_summary
@@ -288,7 +288,7 @@ def drained(path: Path, *, whole: bool = False) -> RunView:
     return RunView.read(path, None if whole else POINTS)
 
 
-def display_for(style: Style, out: Outlet, title: str) -> Any:
+def display_for(style: Style, out: Outlet, title: str) -> Display:
     """Live on a terminal, plain lines elsewhere, JSON where asked."""
     if style.json:
         return JsonDisplay(out)

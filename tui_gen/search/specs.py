@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from tui_gen.runs import RunError
 from tui_gen.space import Axis
 from tui_gen.sweeps import SweepResult, SweepTable
 
+T = TypeVar("T")
 FOLDER = ".sweeps"
 SPEC, TRIALS, JOURNAL = "search.json", "trials.json", "journal.log"
 MOST = 64 << 20
@@ -146,7 +147,7 @@ def named(root: Path, name: str) -> str:
 def read(root: Path, name: str) -> SearchSpec:
     """What was asked for. Raises RunError where there is no such search or its file is none."""
     path = folder_of(root, name) / SPEC
-    spec: SearchSpec | None = _read(path, SearchSpec)
+    spec = _read(path, SearchSpec)
     if spec is None:
         raise RunError(f"no sweep {name!r} in {root}")
     if spec.format > FORMAT:
@@ -168,7 +169,7 @@ def stamp(root: Path, name: str) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-def _read(path: Path, kind: Any) -> Any:
+def _read(path: Path, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(read_regular(path, MOST), type=kind)
     except FileNotFoundError:

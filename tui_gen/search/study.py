@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import optuna
 from filelock import FileLock
@@ -117,10 +117,9 @@ class _JournalLock(JournalFileOpenLock):
             file.truncate(end)
 
     @staticmethod
-    def _byte(file: Any, place: int) -> bytes:
+    def _byte(file: BinaryIO, place: int) -> bytes:
         file.seek(place)
-        byte: bytes = file.read(1)
-        return byte
+        return file.read(1)
 
 
 class _Keyed(BaseSampler):
