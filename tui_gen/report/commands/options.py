@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol
 
-Parser = argparse.ArgumentParser | argparse._ArgumentGroup
-"""What takes options."""
 GRAPHICS = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
 PLACE = "a directory, its name or the beginning of it"
 RUN = f"{PLACE}; latest, or nothing, is the newest run"
+
+
+class Parser(Protocol):
+    """A parser of argparse, or a group of one."""
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action: ...
 
 
 def default(top: bool, value: Any) -> Any:
