@@ -62,10 +62,10 @@ async def test_a_file_that_is_not_toml_or_not_there_is_told(tmp_path: Path):
     app = Host()
     (tmp_path / "bad.toml").write_text("a = [/b")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.form.load_file(tmp_path / "bad.toml")
+        app.form.files.load(tmp_path / "bad.toml")
         await pilot.pause()
         assert "is not valid TOML" in on_one_line(app)
-        app.form.save_file(tmp_path / "no" / "such.toml")
+        app.form.files.save(tmp_path / "no" / "such.toml")
         await pilot.pause()
         assert "cannot be written" in on_one_line(app)
 

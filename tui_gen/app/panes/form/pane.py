@@ -57,7 +57,7 @@ class ModelsWanted(Message):
     """The model files that the run shown names are to be read."""
 
 
-class FormPane(FormFiles, Pane):
+class FormPane(Pane):
     """Shows the form for the next run, or the values of a run (`show_live`); `v` goes from one to the other."""
 
     HELP = """\
@@ -119,6 +119,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self._frame = ("", "")
         self._told_words = Content("")
         self.fields = FieldEditor(self.draft)
+        self.files = FormFiles(self)
 
     @classmethod
     def of(cls, belongings: Belongings, id: str) -> Self:
@@ -157,7 +158,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             return error.problems
         self.notice(f"Not taken over from {source}:\n" + "\n".join(map(str, left_out)) if left_out else "")
         self.show_draft()
-        self._told()
+        self.told()
         return left_out
 
     def load_fork(self, point: ForkPoint, tables: dict[str, Any], words: str) -> None:
@@ -183,7 +184,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self.draft.set_text("model.name", name)
         self.draft.close()
         self.show_draft()
-        self._told()
+        self.told()
 
     def put(self, key: str, text: str) -> None:
         """Put a value into the form for the next run, as if it were typed there; undo takes it back."""
@@ -191,7 +192,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self.draft.set_text(key, text)
         self.draft.close()
         self.show_draft()
-        self._told()
+        self.told()
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Use a catalogue that was built anew; texts in the form stay."""
@@ -201,7 +202,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             if state is not None:
                 state.renew(catalog)
         self.fields.sync()
-        self._told()
+        self.told()
 
     def tables(self) -> dict[str, Any]:
         """The form for the next run as nested tables, complete."""
@@ -218,7 +219,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self.show_draft()
         if problems:
             self.fields.list.go_to(self.draft.place(problems[0]))
-        self._told()
+        self.told()
 
     def show_draft(self) -> None:
         """Show the form for the next run."""
@@ -323,7 +324,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
 
     # -- what is told
 
-    def _told(self) -> None:
+    def told(self) -> None:
         self.post_message(FormChanged(not self.draft.problems()))
 
     def _describe(self) -> None:
@@ -344,7 +345,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
     def _on_edited(self, event: FieldEditor.Edited) -> None:
         event.stop()
         if self.state is self.draft:
-            self._told()
+            self.told()
         self._describe()
 
     @on(FieldEditor.Moved)
@@ -426,6 +427,15 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             self.post_message(LiveEditAsked(edit.key, edit.old))
         else:
             self.app.bell()
+
+    def action_load(self) -> None:
+        self.files.ask_and_load()
+
+    def action_save(self) -> None:
+        self.files.ask_and_save()
+
+    def action_editor(self) -> None:
+        self.files.edit()
 
     async def action_edits(self) -> None:
         """The list of what was edited in the run."""
