@@ -28,41 +28,63 @@ if TYPE_CHECKING:
     from tui_gen.verdicts.network import Network
 
 
-class Fetching:
-    """A view whose previews come when they are looked at; mixed into those of runs that are here."""
+class Previews:
+    """The previews of a run of another machine, which come when they are looked at."""
 
-    watcher: Watcher | None = None
-    _arrivals = 0
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher, self._arrivals = watcher, 0
 
-    def poll(self, patience: float | None = None) -> set[str]:
-        """What changed; previews also where one came that was asked for."""
-        base: Any = super()
-        parts: set[str] = base.poll(patience)
-        if self.watcher is not None and self.watcher.previews.arrivals != self._arrivals:
-            self._arrivals = self.watcher.previews.arrivals
-            parts.add("samples")
-            this: Any = self
-            this.revision["samples"] += 1
-        return parts
+    def came(self) -> bool:
+        """Whether one came since somebody asked."""
+        before, self._arrivals = self._arrivals, self.watcher.previews.arrivals
+        return before != self._arrivals
 
-    def file(self, name: str) -> Path:
-        """A file of the run. Raises OSError where it is still to come."""
-        base: Any = super()
-        path: Path = base.file(name)
-        if self.watcher is not None and not self.watcher.want(path.parent.parent.name, name):
+    def wanted(self, path: Path, name: str) -> Path:
+        """A file of the run that is here. Raises OSError where it is still to come."""
+        run = path.parent.parent.name
+        if not self.watcher.want(run, name):
             host = self.watcher.host
-            there = self.watcher.previews.is_absent(path.parent.parent.name, name)
+            there = self.watcher.previews.is_absent(run, name)
             words = f"{host} does not have it any more" if there else f"it is on its way from {host}"
             raise OSError(errno.EAGAIN, words, str(path))
         return path
 
 
-class FarView(Fetching, RunView):
+class FarView(RunView):
     """A run of another machine."""
 
+    previews: Previews | None = None
 
-class FarReplay(Fetching, ReplayView):
+    def poll(self, patience: float | None = None) -> set[str]:
+        """What changed; previews also where one came that was asked for."""
+        return _with_previews(self, super().poll(patience))
+
+    def file(self, name: str) -> Path:
+        """A file of the run. Raises OSError where it is still to come."""
+        path = super().file(name)
+        return self.previews.wanted(path, name) if self.previews is not None else path
+
+
+class FarReplay(ReplayView):
     """A replay of a run of another machine."""
+
+    previews: Previews | None = None
+
+    def poll(self, patience: float | None = None) -> set[str]:
+        """As that of the run itself."""
+        return _with_previews(self, super().poll(patience))
+
+    def file(self, name: str) -> Path:
+        """As that of the run itself."""
+        path = super().file(name)
+        return self.previews.wanted(path, name) if self.previews is not None else path
+
+
+def _with_previews(view: FarView | FarReplay, parts: set[str]) -> set[str]:
+    if view.previews is not None and view.previews.came():
+        parts.add("samples")
+        view.revision["samples"] += 1
+    return parts
 
 
 class FarSession(Session):
@@ -84,14 +106,14 @@ class FarSession(Session):
         """A run, once its log is here. Raises OSError where it cannot be had."""
         self._open(path)
         view = FarView.begin(path)
-        view.watcher = self.watcher
+        view.previews = Previews(self.watcher)
         return view
 
     def replay(self, path: Path, pace: Pace) -> RunView:
         """A run replayed at a pace, once all of it is here."""
         self.fetch(path)
         view = FarReplay(path, pace)
-        view.watcher = self.watcher
+        view.previews = Previews(self.watcher)
         view.poll()
         return view
 
