@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from textual.app import SuspendNotSupported
 
@@ -13,14 +13,46 @@ from tui_gen.config import ConfigError
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.app.panes.form.pane import FormPane
+    from textual.app import App
+
+    from tui_gen.app.panes.form.editor import FieldEditor
     from tui_gen.app.panes.form.state import FormState
+    from tui_gen.catalog import Catalog
+    from tui_gen.params import Problem
+
+
+class FormOwner(Protocol):
+    """The pane of a form, as far as files concern it."""
+
+    catalog: Catalog
+    draft: FormState
+    fields: FieldEditor
+
+    @property
+    def app(self) -> App[object]:
+        """The app that it is in."""
+
+    @property
+    def state(self) -> FormState:
+        """The state that is shown."""
+
+    def load_tables(self, tables: dict[str, Any], source: str) -> list[Problem]:
+        """Show these tables as the form for the next run; what could not be taken over."""
+
+    def show_draft(self) -> None:
+        """Show the form for the next run."""
+
+    def notice(self, text: str) -> None:
+        """Tell something above the form."""
+
+    def told(self) -> None:
+        """The form for the next run has changed."""
 
 
 class FormFiles:
     """What the form of a pane has to do with files."""
 
-    def __init__(self, pane: FormPane) -> None:
+    def __init__(self, pane: FormOwner) -> None:
         self._pane = pane
         self._unread_file: Path | None = None
         """A text that was written in $EDITOR and could not be read."""
