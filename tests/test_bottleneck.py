@@ -130,7 +130,7 @@ def test_launches_on_a_cpu():
     """Steps of 0.84 ms that keep one of eight CPUs busy; as long ones are what they are."""
     idle = Load(cpus=8.0, cpu=1.0, all_cpus=0.2)
     found = verdict(usage(load=idle, steps=10_000))
-    assert found.kind == "launch" and "0.8 ms" in found.sentence
+    assert found.kind == "launch" and "0.84 ms" in found.sentence
     assert verdict(usage(load=idle)).kind == "compute"
     assert verdict(usage(load=FREE, steps=10_000)).kind == "compute"
 

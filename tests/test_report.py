@@ -45,6 +45,11 @@ def test_sizes_rates_metrics_and_ages():
         "0.042", "9.5", "87", "812", "9.6k", "104k",
     ]  # fmt: skip
     assert [quantities.metric(n) for n in (43.2345, 1e-7, math.nan, None)] == ["43.23", "1e-07", "nan", "nan"]
+    assert [quantities.span(n) for n in (0.2, 18, 60, 90, 600, 7200)] == [
+        "0.2 s", "18 s", "1 min", "1 min 30 s", "10 min", "2 h",
+    ]  # fmt: skip
+    assert [quantities.moment(n) for n in (35e-6, 0.0028, 0.804, 4.951)] == ["0.035 ms", "2.8 ms", "804 ms", "4.95 s"]
+    assert [quantities.link_rate(n) for n in (0, 499, 12_300, 4.2e6)] == ["0 kB/s", "0 kB/s", "12 kB/s", "4200 kB/s"]
     assert [quantities.ago(n) for n in (5, 90, 7200, 200_000)] == ["5 s", "2 min", "2 h", "2 d"]
 
 

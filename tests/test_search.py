@@ -329,7 +329,7 @@ def test_a_trial_of_a_machine_that_is_gone_is_taken_up_and_one_of_a_machine_that
         kept._since = dict.fromkeys(kept._since, -1e9)
         kept._take_up()
         assert [row.state for row in kept.study.rows()][1:] == ["running", "failed"]
-        assert "nothing heard from elsewhere for 10 minutes" in kept.study.rows()[2].reason
+        assert "nothing heard from elsewhere for 10 min" in kept.study.rows()[2].reason
 
 
 def test_a_trial_that_another_machine_ended_is_let_go_and_the_next_one_begun(workers, monkeypatch, tmp_path):

@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from tui_gen.quantities import span
 from tui_gen.text import cleaned
 
 _HEADER = struct.Struct(">II")
@@ -203,7 +204,7 @@ def ask(
             send(connection, {"op": op, **fields, **({"worker": worker} if worker else {})}, blob)
             reply = receive(connection)
     except TimeoutError:
-        raise SilentError(f"the worker did not answer {op!r} within {timeout:g} s") from None
+        raise SilentError(f"the worker did not answer {op!r} within {span(timeout)}") from None
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
         raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
     if reply is None:

@@ -25,6 +25,7 @@ from tui_gen.files import open_log
 from tui_gen.params import Problem
 from tui_gen.places import called
 from tui_gen.presence import Hold
+from tui_gen.quantities import span
 from tui_gen.verdicts.network import Network
 
 TUNING = {
@@ -363,9 +364,8 @@ def why_silent(run: Path) -> str:
     again = f"tui-gen --resume {called(run)}"
     end = f"kill -9 {info.pid} ends it at once, and {again} then goes on from its last checkpoint"
     if not presence.alive(info):
-        looks = f"{request_file.LOOK:g} s"
         words = f"it trains on {info.host}, not reachable from here: it was asked by request file, for which it looks"
-        return f"{words} every {looks}; no sign of life {presence.since(run)}"
+        return f"{words} every {span(request_file.LOOK)}; no sign of life {presence.since(run)}"
     match presence.process_state(info.pid):
         case "T" | "t":
             return f"its process {info.pid} is held by a signal; kill -CONT {info.pid} lets it go on. {end}"

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen.lines import aligned
-from tui_gen.quantities import duration
+from tui_gen.quantities import duration, metric
 
 Step = Annotated[int, Meta(ge=-1, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
@@ -150,7 +150,7 @@ def shown(value: float | None, error: float | None, doubt: str) -> str:
     """`12.34`, `0.0123 ± 0.0021`, `6.5?` where it cannot be trusted, `–` where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:.4g}"
+    text = metric(value)
     if error is not None and math.isfinite(error):
         text += f" ± {error:.2g}"
     return text + ("?" if doubt else "")

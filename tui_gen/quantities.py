@@ -8,6 +8,7 @@ still; a metric has four. Ticks of axes, which have a few columns each, are writ
 from __future__ import annotations
 
 import math
+import re
 
 
 def duration(seconds: float | None) -> str:
@@ -19,6 +20,19 @@ def duration(seconds: float | None) -> str:
         if whole >= long:
             return f"{whole // long} {long_name} {whole % long // short:02} {short_name}"
     return f"{whole} s"
+
+
+def span(seconds: float) -> str:
+    """A time that somebody has chosen, such as how long is waited: `0.2 s`, `20 s`, `5 min`, `1 min 30 s`."""
+    return f"{seconds:g} s" if seconds < 60 else re.sub(r" 00 \w+$", "", duration(seconds))
+
+
+def moment(seconds: float) -> str:
+    """What something short took, with two or three digits: `0.035 ms`, `2.8 ms`, `804 ms`, `4.95 s`."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    ms = 1000 * seconds
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.2g} ms"
 
 
 def round_trip(seconds: float) -> str:
@@ -44,6 +58,11 @@ def several(number: int, what: str) -> str:
 def size(count: float) -> str:
     """Bytes in decimal units: `312 MB`."""
     return f"{_scaled(count)}B" if count >= 1000 else f"{count:.0f} B"
+
+
+def link_rate(per_second: float) -> str:
+    """What a link carries, in one unit so that it stands still: `0 kB/s`, `12 kB/s`."""
+    return f"{per_second / 1000:.0f} kB/s"
 
 
 def rate(per_second: float) -> str:

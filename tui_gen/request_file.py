@@ -22,6 +22,7 @@ import msgspec
 
 from tui_gen import control, presence
 from tui_gen.files import open_regular, read_regular, written_aside
+from tui_gen.quantities import span
 from tui_gen.text import clean
 
 REQUEST, ANSWER = "request.json", "answer.json"
@@ -94,7 +95,7 @@ def ask(run: Path, info: presence.WorkerInfo, op: str, *, timeout: float, **fiel
                 raise control.ControlError(f"the run has ended before it made a {op}")
             if time.monotonic() > deadline:
                 silence = f"no sign of life {presence.since(run)}"
-                raise control.SilentError(f"{info.host} did not answer the request file in {timeout:g} s; {silence}")
+                raise control.SilentError(f"{info.host} did not answer the request file in {span(timeout)}; {silence}")
             time.sleep(AGAIN)
     finally:
         _take_back(run, request)

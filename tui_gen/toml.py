@@ -6,6 +6,8 @@ import re
 import tomllib
 from typing import Any
 
+from tui_gen.quantities import size
+
 MOST = 2 << 20
 """The longest text that is read, in characters; a config has a few thousand."""
 PARTS = 32
@@ -29,7 +31,7 @@ def loads(text: str) -> dict[str, Any]:
     """TOML text as tables. Raises ValueError, in words, where it is none or would take for ever, and
     RecursionError where it is nested too deep."""
     if len(text) > MOST:
-        raise ValueError(f"longer than {MOST >> 20} MB")
+        raise ValueError(f"longer than {size(MOST)}")
     if text.count(".") >= PARTS:
         for token in re.finditer(_TOKEN, text, re.ASCII):
             if token["key"] is not None:

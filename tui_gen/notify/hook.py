@@ -13,6 +13,7 @@ import tempfile
 
 from tui_gen.children import apart
 from tui_gen.notify.happenings import Happening
+from tui_gen.quantities import span
 from tui_gen.text import clean
 
 PATIENCE = 30.0
@@ -40,7 +41,7 @@ def run(command: str, happening: Happening, patience: float = PATIENCE) -> str:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return f"it took more than {patience:g} s and was ended"
+            return f"it took more than {span(patience)} and was ended"
         if not status:
             return ""
         words.seek(max(0, words.seek(0, os.SEEK_END) - MOST))

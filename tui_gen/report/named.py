@@ -15,7 +15,7 @@ from tui_gen import config as configs
 from tui_gen import datasets, hosts, presence, runs
 from tui_gen.params import Problem, show
 from tui_gen.places import NoHome, called
-from tui_gen.quantities import count
+from tui_gen.quantities import count, span
 from tui_gen.report import headless, stdout
 from tui_gen.report.stdout import Outlet
 from tui_gen.resuming import PROCESSES
@@ -84,7 +84,7 @@ def far_and_live(path: Path, err: Outlet) -> bool:
             return True
         if not announced:
             announced = True
-            err.line(f"looking whether {info.host} still trains {path.name}: {presence.SILENT:.0f} s at most")
+            err.line(f"looking whether {info.host} still trains {path.name}: {span(presence.SILENT)} at most")
         time.sleep(LOOK)
     return False
 

@@ -20,6 +20,7 @@ from tui_gen import config as configs
 from tui_gen import launch, presence, runs, slots, space, starting, sweeps, trust
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.log import event_log
+from tui_gen.quantities import span
 from tui_gen.queue import queueing
 from tui_gen.runs import RunError
 from tui_gen.search import specs
@@ -200,7 +201,7 @@ class SearchKeeper:
         if seen:
             return not runs.live(path) and not kept
         if silence > SILENT and not kept:
-            self._over(trial, FAILED, f"nothing heard from {trial.host} for {SILENT / 60:.0f} minutes")
+            self._over(trial, FAILED, f"nothing heard from {trial.host} for {span(SILENT)}")
         return False
 
     def _begin(self, trial: SearchTrial) -> bool:

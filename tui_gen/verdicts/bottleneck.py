@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui_gen import config as configs
 from tui_gen.params import show
-from tui_gen.quantities import duration, size
+from tui_gen.quantities import duration, moment, size
 from tui_gen.usage import (
     CHECKPOINT,
     DATA,
@@ -303,7 +303,7 @@ def _launches(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
     else:
         threads = min(plan.threads, load.cpus) if plan is not None else 0
         is_bound = threads >= 2 and load.cpu < 1.3 and (load.all_cpus or 0) < 0.9 and 0 < spent.per_step < 0.005
-        words = f"steps of {1000 * spent.per_step:.1f} ms keep {load.cpu:.1f} of {threads:g} CPUs busy"
+        words = f"steps of {moment(spent.per_step)} keep {load.cpu:.1f} of {threads:g} CPUs busy"
     if not is_bound:
         return None
     is_compiled = plan is not None and plan.compiled

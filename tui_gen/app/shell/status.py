@@ -9,8 +9,8 @@ from textual.widget import Widget
 
 from tui_gen.progress import epoch, memory, place, preparation, speed
 from tui_gen.progress import parts as in_parts
-from tui_gen.quantities import duration, round_trip
-from tui_gen.states import state_look, themed
+from tui_gen.quantities import duration, link_rate, round_trip
+from tui_gen.states import level_look, state_look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class StatusBar(Widget):
         word = f"{state_look(view.state).sign} {view.state}"
         parts = facts(view)
         if self.trouble:
-            parts.insert(0, clean(f"✖ {self.trouble}"))
+            parts.insert(0, clean(f"{level_look('error').sign} {self.trouble}"))
         if self.message:
             parts.insert(0, self.message)
         if view.progress is not None:
@@ -104,14 +104,14 @@ class StatusBar(Widget):
 
     def _away(self) -> list[str]:
         """What is the matter with the link to another machine."""
-        return [clean(f"✖ {self.place_trouble}")] if self.place_trouble else []
+        return [clean(f"{level_look('error').sign} {self.place_trouble}")] if self.place_trouble else []
 
     def _right(self) -> str:
         trip, rate = self.link
         parts = []
         if trip is not None:
             parts.append(f"link {round_trip(trip)}")
-        parts.append(f"{rate / 1000:.0f} kB/s" if rate >= 500 else "0 kB/s")
+        parts.append(link_rate(rate))
         return " · ".join(parts)
 
     @property

@@ -17,6 +17,7 @@ from tui_gen.draw import terminal as terminals
 from tui_gen.draw.terminal import Terminal
 from tui_gen.notify import happenings, hook, wishes
 from tui_gen.params import Problem
+from tui_gen.quantities import span
 from tui_gen.report import doctor, stdout
 from tui_gen.report.commands.options import graphics_option, json_option, runs_option
 
@@ -93,7 +94,7 @@ def machine() -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(done.stdout)
         return facts
     except subprocess.TimeoutExpired:
-        return {"error": f"it took more than {PATIENCE:.0f} s"}
+        return {"error": f"it took more than {span(PATIENCE)}"}
     except (OSError, ValueError):
         words = done.stderr.strip().splitlines() if done is not None else []
         return {"error": words[-1] if words else "its process ended without a word"}

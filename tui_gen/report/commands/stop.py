@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tui_gen import checkpoints, control, launch, runs
-from tui_gen.quantities import count
+from tui_gen.quantities import count, span
 from tui_gen.report import stdout
 from tui_gen.report.commands.live import live_option, live_paths
 from tui_gen.report.commands.options import runs_option
@@ -47,7 +47,8 @@ def _stop_one(path: Path, checkpoint: bool, err: stdout.Outlet) -> str:
         err.line(f"{path.name} trains {words}")
 
     def tell(words: str) -> None:
-        err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
+        silence = span(launch.SILENT)
+        err.line(f"{path.name} has not answered for {silence}: {words}. Still waiting; Ctrl-C ends only that")
 
     launch.stop(path, tell, checkpoint=checkpoint, timeout=STOP_TIMEOUT)
     deadline = time.monotonic() + END_TIMEOUT

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tui_gen import control, events, launch, runs, trust
 from tui_gen.log import event_log
+from tui_gen.quantities import duration
 
 LOOK = 0.1
 """Seconds between two looks at what it does."""
@@ -106,7 +107,7 @@ class First:
         # It may be waiting for room to take its lock and say where it can be asked: its own file says so, if it can.
         warnings = [line for line in runs.last_log_lines(self.path) if line.startswith(WARNING)]
         why = warnings[-1].removeprefix(WARNING) if warnings else "its worker.log may say why"
-        return f"{self.path.name}, which is trained first, has not come up for {silence:.0f} s: {why}"
+        return f"{self.path.name}, which is trained first, has not come up for {duration(silence)}: {why}"
 
     def _relay(self, event: events.Event) -> None:
         match event:

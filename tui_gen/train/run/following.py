@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_gen.batch import TERMINATED
+from tui_gen.quantities import span
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.train.run.peers import ARRIVAL, BEAT, LEAST, LOST, hello
@@ -167,7 +168,7 @@ class Following:
             last = now
             limit = LOST if self._told else ARRIVAL
             if now - self._link.last_heard > limit:
-                words = f"rank 0 has given no sign of life for {limit:.0f} s"
+                words = f"rank 0 has given no sign of life for {span(limit)}"
                 self._link.last("failed", words=words)  # it may have been held, and would miss this one for no reason
                 print(f"error: stopped because {words}", file=sys.stderr)
                 self._leave(1)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import children, launch, presence, runs
 from tui_gen.files import open_log
-from tui_gen.quantities import duration
+from tui_gen.quantities import duration, span
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.order import ALIKE, At, Whereabouts
 from tui_gen.train.run.link import Message, PeerLink
@@ -260,7 +260,7 @@ class Peers:
             check()
             self.check()
             if not self._causes and time.monotonic() - since > seconds:
-                raise PeerError(f"{missing[0].words} {words} within {seconds:.0f} s")
+                raise PeerError(f"{missing[0].words} {words} within {span(seconds)}")
             with self._changed:
                 self._changed.wait(0.1)
 
@@ -383,7 +383,7 @@ class Peers:
         if peers and not self._causes:
             who = ", ".join(f"rank {peer.rank}" for peer in peers[:3]) + (", …" if len(peers) > 3 else "")
             where = f"port {self.world.port} of {self.world.address}"
-            words = f"{who} did not come to {where} within {self.world.patience:.0f} s"
+            words = f"{who} did not come to {where} within {span(self.world.patience)}"
             words += ": it died while starting (srun says how), or cannot reach that host"
             self._cause(f"{words}; where nodes take longer to start, set {PATIENCE_VARIABLE} to more", second=False)
 
@@ -392,13 +392,13 @@ class Peers:
             return  # `here` and `answered` wait for it
         if silence > LOST and not self._causes:
             suffix = ": it was held by a signal" if self._held(peer) else ""
-            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{suffix}", second=False)
+            self._cause(f"{peer.words} has given no sign of life for {span(LOST)}{suffix}", second=False)
         elif silence > SILENCE and not peer.missed:
             peer.missed = True
             held = self._held(peer)
             why = f": it is held by a signal; kill -CONT {held} lets it go on" if held else ""
             words = f"{peer.words} gives no sign of life, and training waits for it{why}"
-            self._tell(f"{words}. The run ends if it has given none within {LOST:.0f} s", "warning")
+            self._tell(f"{words}. The run ends if it has given none within {span(LOST)}", "warning")
         elif silence < SILENCE and peer.missed:
             peer.missed = False
             self._tell(f"{peer.words} is back", "info")

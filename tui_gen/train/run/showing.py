@@ -11,6 +11,7 @@ from typing import Protocol
 from tui_gen import events, quality, runs
 from tui_gen.config import RunConfig
 from tui_gen.model import Model, Text
+from tui_gen.quantities import span
 from tui_gen.train.cutting import Check, Cut, Stopped, TooSlow, cuttable, patient
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
@@ -52,7 +53,8 @@ def untrained(loop: Shows, model: Model) -> None:
     try:
         previews(loop, model, 0, patient(loop.check, UNTRAINED_PATIENCE))
     except TooSlow:
-        loop.note(f"samples take more than {UNTRAINED_PATIENCE:g} s to draw: those of the untrained model are left off")
+        patience = span(UNTRAINED_PATIENCE)
+        loop.note(f"samples take more than {patience} to draw: those of the untrained model are left off")
 
 
 def previews(loop: Shows, model: Model, step: int, check: Check | None = None) -> str:

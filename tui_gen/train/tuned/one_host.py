@@ -21,6 +21,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tui_gen.quantities import span
 from tui_gen.train.order import WORDS, Apart
 
 MOST = 4
@@ -103,7 +104,7 @@ class OneHost:
                 if theirs != mine:
                     raise Apart(f"it is at {mine.decode()}, and rank {rank} at {theirs.decode()}")
         except TimeoutError:
-            raise RuntimeError(f"Timed out: rank {rank} has said nothing for {self.timeout:g} s") from None
+            raise RuntimeError(f"Timed out: rank {rank} has said nothing for {span(self.timeout)}") from None
         except OSError as error:
             raise RuntimeError(f"connection to rank {rank} lost: {error}") from error
 

@@ -25,7 +25,7 @@ from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.exploring import MOST_PINS, PIN_NAMES, Axes, Failure, Film, Look, Scene
 from tui_gen.places import Elsewhere, elsewhere
-from tui_gen.quantities import count
+from tui_gen.quantities import count, moment
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class ExplorePane(Pane):
             spread = ", ".join(f"{stay.dots.spread[min(axis, len(stay.dots.spread) - 1)]:.2g}" for axis in both)
             parts.append(f"σ of data {spread}")
         parts.append(f"{space.dimensions:,} numbers of {'a code' if space.decodes == 'codes' else 'noise'}")
-        parts.append(f"{max(1, round(view.seconds * 1000))} ms")
+        parts.append(moment(view.seconds))
         return " · ".join(parts)
 
     # -- moving

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from textual.content import Content
 
 from tui_gen.draw.spark import bar, spark
-from tui_gen.quantities import duration, size
+from tui_gen.quantities import duration, moment, size
 from tui_gen.text import clean
 from tui_gen.usage import PREVIEW, STEP_PARTS, Load, Spent
 from tui_gen.verdicts.bottleneck import PARTS
@@ -29,7 +29,7 @@ def time_rows(reading: UsageReading, width: int, height: int) -> Rows:
     In the order in which they come; where not all fit, the largest first.
     """
     times = reading.times
-    pace = f"{_ms(times.per_step)} a step · " if times.per_step else ""
+    pace = f"{moment(times.per_step)} a step · " if times.per_step else ""
     rows = [Content.assemble(("Time ", "bold"), (f"{pace}{duration(times.seconds)} · {reading.span}", "$quiet"))]
     names = {**{name: words for name, words in PARTS.items() if name in (*STEP_PARTS, *times.parts, PREVIEW)}}
     shares = [(words, times.share(name), _cost(times, name), name in STEP_PARTS) for name, words in names.items()]
@@ -47,17 +47,9 @@ def time_rows(reading: UsageReading, width: int, height: int) -> Rows:
 def _cost(times: Spent, name: str) -> str:
     seconds = times.parts.get(name, 0.0)
     if name in STEP_PARTS:
-        return _ms(seconds / times.steps) if times.steps and seconds else ""
+        return moment(seconds / times.steps) if times.steps and seconds else ""
     count = times.counts.get(name, 0)
-    return f"{count} × {_ms(seconds / count)}" if count else ""
-
-
-def _ms(seconds: float) -> str:
-    """`0.035 ms`, `2.8 ms`, `804 ms`, `4.95 s`."""
-    if seconds >= 1:
-        return f"{seconds:.3g} s"
-    ms = 1000 * seconds
-    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.2g} ms"
+    return f"{count} × {moment(seconds / count)}" if count else ""
 
 
 def machine_rows(reading: UsageReading, own: Load | None, width: int) -> Rows:
