@@ -152,7 +152,7 @@ class PtyTerminal:
         self.kill()
         self.close()
 
-    # What the command shows
+    # -- what the command shows
 
     def text(self) -> str:
         """The screen, one line a row, without trailing blanks."""
@@ -247,7 +247,7 @@ class PtyTerminal:
         code = self.process.poll()
         return "" if code is None else f" (the command ended with {code})"
 
-    # What a person does
+    # -- what a person does
 
     def send(self, data: bytes | str) -> None:
         """Type bytes as they are."""
@@ -263,7 +263,7 @@ class PtyTerminal:
         for _ in range(times):
             self.send(f"\x1b[<{button};{column + 1};{row + 1}M\x1b[<{button};{column + 1};{row + 1}m")
 
-    # What happens to terminals
+    # -- what happens to terminals
 
     def replaced(self, personality: Personality) -> None:
         """Another terminal, blank and in no mode, attaches to the same session, as with dtach or abduco."""
@@ -316,7 +316,7 @@ class PtyTerminal:
         wait_for(lambda: not self._thread.is_alive() or not self._unread(), timeout, "what it wrote last")
         return self.process.returncode
 
-    # The terminal's own work
+    # -- the terminal's own work
 
     def _set_size(self, descriptor: int) -> None:
         width, height = self.personality.cell or (0, 0)

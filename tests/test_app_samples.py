@@ -328,7 +328,7 @@ async def test_a_picture_that_cannot_be_saved_is_told(run, tmp_path, monkeypatch
         await driver.until(lambda: any("Not saved" in one.message for one in driver.app._notifications), "a notice")
 
 
-# Previews made of text
+# -- previews made of text
 
 
 def write_text(path, step, text, kind="scores"):

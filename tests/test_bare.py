@@ -168,7 +168,7 @@ def test_what_is_set_for_this_process_is_not_for_its_children(monkeypatch):
     assert children.apart()["OPENBLAS_NUM_THREADS"] == "4"
 
 
-# TOML that nobody means
+# -- TOML that nobody means
 
 ABSURD = {
     "dotted": "a." * 100_000 + "a = 1", "table": "x = 1\n[" + "a." * 50_000 + "a]",
@@ -232,7 +232,7 @@ def test_a_config_may_come_through_a_pipe(tmp_path):
     writer.join(60)
 
 
-# Very long words
+# -- very long words
 
 
 def test_a_complaint_of_megabytes_is_cut(capsys):

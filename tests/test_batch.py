@@ -39,7 +39,7 @@ def only_run() -> Path:
     return Path(row.path)
 
 
-# What is told
+# -- what is told
 
 
 @pytest.mark.parametrize("variable", batch.SYSTEMS)
@@ -103,7 +103,7 @@ def test_a_job_is_told_how_to_start(monkeypatch):
     assert not batch.warning() and batch.warning(detach=True)
 
 
-# A job, its script and its signals
+# -- a job, its script and its signals
 
 
 @contextlib.contextmanager
@@ -230,7 +230,7 @@ def test_a_signal_ends_a_wait_at_whatever_moment_of_it_it_comes(moment):
         assert signals.take() == [signal.SIGTERM] and not signals.take()
 
 
-# Jobs that are started again
+# -- jobs that are started again
 
 NAMED = ("--run", "vae-digits", "--name", "first", "--resume-if-begun", "--plain")
 
@@ -349,7 +349,7 @@ def test_a_worker_that_waits_for_room_is_told_by_signal_where_time_is_up(monkeyp
     assert told == ([number] if number == signal.SIGUSR1 else [])
 
 
-# The first moment
+# -- the first moment
 
 
 @LINUX

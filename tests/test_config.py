@@ -124,7 +124,7 @@ def _same(a: Any, b: Any) -> bool:
     return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
-# What is wrong
+# -- what is wrong
 
 
 def test_every_problem_is_told_at_once_with_what_is_allowed_and_the_nearest_name():
@@ -242,7 +242,7 @@ def test_live_edits_are_checked_one_by_one():
         assert [problem.key for problem in problems(tables(edits=value))] == ["edits"]
 
 
-# Whatever is in the file
+# -- whatever is in the file
 
 
 @given(st.dictionaries(st.sampled_from(KEYS) | TEXT, anything(KEYS)), st.lists(st.sampled_from(KEYS), max_size=4), TEXT)
@@ -316,7 +316,7 @@ def test_marks_of_other_editors_and_systems_are_no_problem(tmp_path):
         config.read_toml(Path("a\0b"))
 
 
-# Overrides
+# -- overrides
 
 
 def test_overrides_apply_in_order_to_a_copy():

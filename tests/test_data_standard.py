@@ -270,7 +270,7 @@ def test_damaged_celeba_tables(tmp_path, table):
         load(dataset(name="celeba", root=str(tmp_path)), CPU, seed=0)
 
 
-# downloads
+# -- downloads
 
 
 class Server:

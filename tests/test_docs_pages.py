@@ -122,7 +122,7 @@ def test_what_can_run_here_runs_as_written(code, tmp_path, monkeypatch, call):
         assert not status, f"{words}: {out[-500:]} {err[-500:]}"
 
 
-# The image
+# -- the image
 
 BUILD = dockerfiles.instructions(ROOT / "Dockerfile")
 

@@ -132,7 +132,7 @@ def test_fields_of_a_newer_version_are_passed_over():
     assert decode(line) == Note(t=5.0, text="hello")
 
 
-# The writer
+# -- the writer
 
 
 def numbered(first: int, last: int) -> list[Note]:
@@ -255,7 +255,7 @@ def test_a_log_that_was_deleted_is_told_and_can_be_had_back(tmp_path, monkeypatc
     assert texts(Follower(writer.path).poll()) == ["1", "2"]
 
 
-# The follower
+# -- the follower
 
 
 def test_an_absent_file_gives_nothing_until_it_is_there(tmp_path):

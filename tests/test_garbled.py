@@ -40,7 +40,7 @@ def make(root: Path, name: str, *story: events.Event) -> Path:
     return run
 
 
-# Packed columns
+# -- packed columns
 
 
 @given(st.lists(st.none() | FINITE, min_size=events.SHORT, max_size=60), st.integers(1, 4))
@@ -105,7 +105,7 @@ def test_packed_columns_that_are_damaged_are_no_event(data):
     assert decode(encode(events.Packed(start=0, names=["a"], data=data))) is None
 
 
-# Events that cannot be true
+# -- events that cannot be true
 
 BAD_PATHS = ["samples/" + "x" * 256, "é" * 128, "x/" * 2001, "../x", "/etc/x", "a\0b", ""]
 
@@ -169,7 +169,7 @@ def test_every_kind_of_event_is_mutated():
     assert told == {one for one in events.Event.__subclasses__() if one is not events.Packed}
 
 
-# Files that are none, and files without an end
+# -- files that are none, and files without an end
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_only_regular_files_of_the_size_agreed_on_are_read(tmp_path):
             files.read_regular(path, most)
 
 
-# Memory that does not grow with the log
+# -- memory that does not grow with the log
 
 
 def test_a_followed_run_keeps_its_ends_extremes_and_newest_values(tmp_path):
@@ -342,7 +342,7 @@ def test_values_that_come_one_by_one_make_the_same_curves(tmp_path_factory, part
     assert (found.steps.tolist(), found.values.tolist()) == (plain.steps.tolist(), plain.values.tolist())
 
 
-# What a list shows of a config
+# -- what a list shows of a config
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_every_reason_is_given_at_once():
     assert keys == ["model.conditional", "model.network", "model.discriminator_norm"]
 
 
-# Recipes
+# -- recipes
 
 
 RECIPES = sorted((built_in_dir() / "recipes").glob("*.toml"))

@@ -56,7 +56,7 @@ def recipes():
     return catalog.read().recipes
 
 
-# Sizes
+# -- sizes
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_every_network_trains_and_rebuilds_at_every_image_size(values, size, cha
     check_abilities(model)
 
 
-# What each kind of autoencoder promises
+# -- what each kind of autoencoder promises
 
 
 def test_a_tied_decoder_is_the_transpose_of_the_encoder():
@@ -311,7 +311,7 @@ def test_noise_into_the_code_layer_makes_bits():
         assert model.validation(Batch(held_out))["autoencoder/binary_mse"].item() == pytest.approx(errors[1], rel=1e-4)
 
 
-# What is refused
+# -- what is refused
 
 
 @pytest.mark.parametrize(

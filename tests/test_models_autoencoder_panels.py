@@ -20,7 +20,7 @@ NAMES = (
     *("sparse-kl-autoencoder", "contractive-autoencoder", "linear-autoencoder", "hashing-autoencoder"),
 )
 
-# Panels
+# -- panels
 
 
 def given(count=40, size=8):
@@ -146,7 +146,7 @@ def test_the_histogram_counts_every_unit():
     assert sum(int(line.split()[-1]) for line in histogram(torch.zeros(7))) == 7
 
 
-# Recipes
+# -- recipes
 
 
 def test_every_autoencoder_of_the_table_is_a_recipe():

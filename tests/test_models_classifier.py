@@ -71,7 +71,7 @@ def test_every_network_trains_and_classifies_at_every_image_size(values, size, c
     assert p.shape == (5, 10) and torch.allclose(p.sum(1), torch.ones(5))
 
 
-# Loss
+# -- loss
 
 
 def test_the_loss_is_the_cross_entropy_and_smoothing_is_for_training_only():
@@ -96,7 +96,7 @@ def test_dropout_is_for_training_only_and_can_be_changed_live():
     assert model.loss(batch)[0].item() == pytest.approx(trained, rel=1e-6)
 
 
-# Scores
+# -- scores
 
 
 def test_scores_are_those_of_scikit_learn():
@@ -131,7 +131,7 @@ def test_the_matrix_is_left_out_where_it_does_not_fit():
     assert "predicted" not in words and len(words.splitlines()) > 40
 
 
-# Panels
+# -- panels
 
 
 def panels_of(values, size=8, count=30):
@@ -218,7 +218,7 @@ def test_previews_of_a_run_draw_them_and_leave_the_training_as_it_was():
     trainer.train_step()
 
 
-# What is refused
+# -- what is refused
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_validation_leaves_no_example_to_one_time():
     assert seen.shape == x.shape
 
 
-# What is predicted, and what each time weighs
+# -- what is predicted, and what each time weighs
 
 
 class Ideal(torch.nn.Module):
@@ -280,7 +280,7 @@ def test_the_huber_loss_is_half_the_square_of_small_errors_and_linear_in_large_o
         assert model.loss(batch)[0].item() == pytest.approx(expected, abs=1e-3)
 
 
-# Classifier-free guidance
+# -- classifier-free guidance
 
 
 def test_guidance_mixes_what_the_network_says_with_and_without_the_label():

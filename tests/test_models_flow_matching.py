@@ -168,7 +168,7 @@ def test_validation_leaves_no_example_to_one_time():
     assert torch.equal(labels.sort().values, torch.arange(64))
 
 
-# Guidance
+# -- guidance
 
 
 def test_guidance_one_is_the_conditional_prediction_and_zero_the_unconditional():
@@ -188,7 +188,7 @@ def test_guidance_one_is_the_conditional_prediction_and_zero_the_unconditional()
         assert not torch.allclose(model.sample(noise, labels), plainly(labels))
 
 
-# Reflow
+# -- reflow
 
 
 def reflowing(**values):
@@ -247,7 +247,7 @@ def test_reflow_straightens_the_paths():
     assert found[200] < 0.35 * found[0]
 
 
-# Whole runs
+# -- whole runs
 
 
 def digest(trainer):

@@ -71,7 +71,7 @@ def test_a_character_is_guessed_from_those_before_it_only():
     assert torch.equal(before[:, :7], after[:, :7]) and not torch.allclose(before[:, 7:], after[:, 7:])
 
 
-# Text
+# -- text
 
 
 def test_text_goes_on_from_the_prompt_and_is_pinned_by_its_noise():
@@ -186,7 +186,7 @@ def trained(path):
     assert runs.state_of(path)[0] == "finished"
 
 
-# What is refused
+# -- what is refused
 
 
 @pytest.mark.parametrize("data", [images(), POINTS], ids=str)

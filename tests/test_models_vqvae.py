@@ -31,7 +31,7 @@ def spread_out(model):
     return model
 
 
-# Quantisation
+# -- quantisation
 
 
 @pytest.mark.parametrize("values", [CONV, MLP], ids=["conv", "mlp"])
@@ -108,7 +108,7 @@ def test_perplexity_and_active_codes_equal_their_definitions():
     assert metrics["perplexity"].item() == pytest.approx(math.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
 
 
-# The codebook
+# -- the codebook
 
 
 def test_the_codebook_follows_moving_averages():
@@ -241,7 +241,7 @@ def test_every_kind_resumes_bit_for_bit(values):
     assert any(not torch.equal(mine[name], weights[name]) for name in mine)
 
 
-# What comes out
+# -- what comes out
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def test_points_are_written_with_codes_too():
     assert found["prior/bits_per_example"] == pytest.approx(3, abs=0.5)  # eight points, alike in number
 
 
-# A textbook loop
+# -- a textbook loop
 
 
 class Textbook(nn.Module):

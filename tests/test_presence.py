@@ -67,7 +67,7 @@ def lockless(monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
-# The lock
+# -- the lock
 
 
 def test_one_at_a_time_holds_a_run(run):
@@ -200,7 +200,7 @@ def test_a_full_disk_keeps_nobody_from_deleting(run, monkeypatch):
     assert not run.exists()
 
 
-# Who lives
+# -- who lives
 
 
 def test_a_host_that_was_renamed_is_still_this_machine(run, monkeypatch):
@@ -353,7 +353,7 @@ def test_a_run_that_is_only_just_being_started_is_taken(run, monkeypatch):
     runs.delete(run)
 
 
-# Copies and strangers
+# -- copies and strangers
 
 
 def test_a_copy_neither_steers_nor_blocks_and_a_renamed_run_is_the_same():

@@ -100,7 +100,7 @@ def test_what_cannot_be_measured_is_said_in_a_line(world, monkeypatch, capsys):
     assert "has no checkpoint yet" in measured(monkeypatch, capsys, run)[2]
 
 
-# What readers make of it
+# -- what readers make of it
 
 
 def test_figures_in_the_log_become_curves_with_those_of_real_data(world):

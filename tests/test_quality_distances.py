@@ -16,7 +16,7 @@ def normal(count, width=8, seed=0, mean=0.0, scale=1.0):
     return mean + scale * torch.randn(count, width, generator=generator, dtype=torch.float64)
 
 
-# The Fréchet distance
+# -- the Fréchet distance
 
 
 def test_frechet_of_known_gaussians_is_its_closed_form():
@@ -51,7 +51,7 @@ def test_frechet_falls_with_the_number_of_samples_of_the_same_distribution():
     assert few > 5 * many > 0
 
 
-# Kernel distances
+# -- kernel distances
 
 
 def test_unbiased_leaves_out_pairs_of_a_point_with_itself():
@@ -109,7 +109,7 @@ def test_sliced_wasserstein_of_a_shift_and_of_a_scale():
     assert distances.sliced_wasserstein(x, normal(500, 2, 9)) < 0.2
 
 
-# Neighbourhoods
+# -- neighbourhoods
 
 
 def test_distances_are_those_of_scikit_learn():
@@ -152,7 +152,7 @@ def test_repeated_samples_cost_recall_and_coverage():
     assert found["coverage"] < 0.4 and found["recall"] == 0.0 and found["precision"] > 0.8
 
 
-# Memorisation, diversity, classes
+# -- memorisation, diversity, classes
 
 
 def test_copies_of_training_data_are_told_from_fresh_samples():

@@ -71,7 +71,7 @@ def real():
     return raw.float() / 255, labels
 
 
-# What is wrong with samples shows in the figures
+# -- what is wrong with samples shows in the figures
 
 
 def test_real_training_images_are_perfect_but_memorised():
@@ -162,7 +162,7 @@ def test_without_held_out_data_there_is_nothing_beside_and_it_is_said():
     assert any("nothing is held out" in note for note in report.notes)
 
 
-# Who has no figures
+# -- who has no figures
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_too_few_images_are_refused_with_their_number():
         ready(config)
 
 
-# The reference
+# -- the reference
 
 
 def test_data_that_do_not_vary_have_no_figures():
@@ -303,7 +303,7 @@ def test_endless_data_are_told_by_their_settings_not_by_the_runs_seed():
     assert not torch.equal(one.train[: len(one.held_out)], one.held_out)
 
 
-# As text
+# -- as text
 
 
 def test_the_table_says_what_perfect_is_and_what_cannot_be_trusted():

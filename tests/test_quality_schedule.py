@@ -116,7 +116,7 @@ def endless(*given, **more):
         yield "sampling"
 
 
-# By a clock of its own
+# -- by a clock of its own
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_gpus_are_those_that_pytorch_would_see(monkeypatch, visible, count):
     assert slots.here() == [*(f"cuda:{number}" for number in range(count)), "cpu"]
 
 
-# When it ends
+# -- when it ends
 
 
 def test_ends_are_predicted_from_runs_that_are_over(root, monkeypatch):

@@ -64,7 +64,7 @@ def metrics(first: int, last: int) -> Metrics:
     return Metrics(t=OLD, start=first, values={"vae/loss": [1.0] * (last - first)})
 
 
-# Making
+# -- making
 
 
 def test_a_run_is_made_with_its_config_under_a_name_that_tells(tmp_path):
@@ -136,7 +136,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         assert file.read_bytes() == b"new" and [one.name for one in tmp_path.iterdir()] == ["worker.json"]
 
 
-# States
+# -- states
 
 
 @pytest.mark.parametrize("word", ["starting", "running", "paused", "stopping"])
@@ -257,7 +257,7 @@ def test_garbage_in_worker_json_names_nobody(tmp_path, content):
     assert runs.worker_of(tmp_path) is None
 
 
-# What the log says last
+# -- what the log says last
 
 
 def test_the_last_step_is_found_wherever_it_stands(tmp_path):
@@ -356,7 +356,7 @@ def test_a_long_log_is_looked_through_once(tmp_path, monkeypatch):
     assert runs.state_of(path)[:2] == ("running", 207) and len(seen) <= 2
 
 
-# Lists
+# -- lists
 
 
 def test_runs_are_listed_newest_first_and_nothing_else_is(tmp_path):
@@ -401,7 +401,7 @@ def test_garbage_in_config_toml_still_gives_a_row(tmp_path, content):
     assert row.model == row.dataset == ""
 
 
-# Finding
+# -- finding
 
 
 def test_a_run_is_found_by_whatever_tells_it(tmp_path, monkeypatch):
@@ -449,7 +449,7 @@ def test_a_path_that_is_no_run_is_told_as_such(tmp_path):
             runs.find(tmp_path / "runs", str(path))
 
 
-# Edits and the worker's own words
+# -- edits and the worker's own words
 
 
 def test_edits_that_a_resume_lost_are_kept(tmp_path):

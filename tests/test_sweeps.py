@@ -145,7 +145,7 @@ def test_values_that_are_proposed_can_be_parsed(key, value, words):
     assert space.axis("model.x", words, {"model.x": param}).grid()
 
 
-# In the queue
+# -- in the queue
 
 
 def finish(entry, loss, state="done"):

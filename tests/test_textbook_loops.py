@@ -57,7 +57,7 @@ def split_of(trainer):
     return (part.examples.flatten(1) / 255 for part in (trainer.data.train, trainer.data.validation))
 
 
-# Autoencoder
+# -- autoencoder
 
 
 def autoencoder_loss(seed, x, held_out, steps):
@@ -85,7 +85,7 @@ def test_autoencoder():
     agree(ours, theirs, 0.002)
 
 
-# Variational autoencoder
+# -- variational autoencoder
 
 
 class TextbookVAE(nn.Module):
@@ -125,7 +125,7 @@ def test_vae():
     assert np.mean(ours) < 30  # of 44 before training: the KL is at work, 6 numbers carry the digit
 
 
-# Generative adversarial network
+# -- generative adversarial network
 
 
 def stack(sizes, end):
@@ -173,7 +173,7 @@ def test_gan():
     agree(np.array(ours)[:, 1], np.array(theirs)[:, 1], 0.06)
 
 
-# Diffusion and flow matching, on the ring
+# -- diffusion and flow matching, on the ring
 
 
 def ring(count):
@@ -257,7 +257,7 @@ def test_flow_matching():
     assert np.mean(ours) < 1.6  # of 2 before training
 
 
-# Classifier
+# -- classifier
 
 
 def classifier_scores(seed, x, labels, held_out, truth, steps):
@@ -288,7 +288,7 @@ def test_classifier():
     assert np.mean(ours, 0)[1] > 0.8
 
 
-# Sequence
+# -- sequence
 
 
 class Writer(nn.Module):

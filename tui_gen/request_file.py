@@ -62,7 +62,7 @@ def words(info: presence.WorkerInfo) -> str:
     return f"on {clean(info.host)}: not reachable from here; stop and checkpoint by request file"
 
 
-# Whoever asks
+# -- whoever asks
 
 
 def ask(run: Path, info: presence.WorkerInfo, op: str, *, timeout: float, **fields: Any) -> control.Reply:
@@ -134,7 +134,7 @@ def _read(path: Path, kind: Any) -> Any:
         return None
 
 
-# The worker
+# -- the worker
 
 
 class Postbox:

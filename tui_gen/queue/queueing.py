@@ -234,7 +234,7 @@ def _without_locks(folder: Path) -> BaseFileLock:
     return lock
 
 
-# What is done to it
+# -- what is done to it
 
 
 def draft(config: RunConfig, group: str = "", values: dict[str, Any] | None = None) -> QueueDraft:
@@ -354,7 +354,7 @@ def new_folder(name: str) -> str:
     return f"{time.strftime('%Y%m%d-%H%M')}-{runs.slug(name)}-{tail}"
 
 
-# Who trains it
+# -- who trains it
 
 
 def host_folder(root: Path, host: str = "") -> Path:

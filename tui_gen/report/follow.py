@@ -118,7 +118,7 @@ class Follow:
             self.display.close(self.view, self.state)
         return self._status()
 
-    # The run
+    # -- the run
 
     def _look(self) -> None:
         """Read what is new and show it."""
@@ -193,7 +193,7 @@ class Follow:
         self._asking = threading.Thread(target=ask, name="ask-trouble", daemon=True)
         self._asking.start()
 
-    # Signals
+    # -- signals
 
     def _heard_signal(self, number: int) -> None:
         """At once, even while the terminal blocks our output: the run must not wait for that."""

@@ -93,7 +93,7 @@ def write(record: Record, path: Path) -> None:
         raise runs.RunError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-# As text
+# -- as text
 
 
 def heading() -> str:
@@ -138,7 +138,7 @@ def _reached(result: Result) -> str:
     return "–" if result.reached is None else metric(result.reached)
 
 
-# As Markdown
+# -- as Markdown
 
 
 def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:

@@ -65,7 +65,7 @@ def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
     ]
 
 
-# One recipe
+# -- one recipe
 
 
 @dataclass

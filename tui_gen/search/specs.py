@@ -222,7 +222,7 @@ def without_password(storage: str) -> str:
     return re.sub(r"([?&]password=)[^&\s]*", r"\1***", shown)
 
 
-# What came of it
+# -- what came of it
 
 
 class SweepLine(NamedTuple):

@@ -53,7 +53,7 @@ class Agenda:
         self._preview_cost = 0.0
         self.validation_part = VALIDATION_PART
 
-    # Training time
+    # -- training time
 
     def begin(self, step: int, now: float) -> None:
         """Training begins, or a run is gone on with."""
@@ -92,7 +92,7 @@ class Agenda:
         minutes = self.config.train.minutes
         return self.elapsed(now) / (60 * minutes) if minutes else None
 
-    # What is due
+    # -- what is due
 
     def due(self, step: int, now: float, quality: bool = False, later: bool = False) -> Due:
         """What is to be done after a step; `quality` says whether a measurement could go on, `later` whether a preview
@@ -139,7 +139,7 @@ class Agenda:
         """The examples that a validation takes at most."""
         return max(FEWEST, max(1, self.validation_steps // self.validation_part) * self.config.train.batch_size)
 
-    # What was done
+    # -- what was done
 
     def flushed(self, step: int, now: float) -> float | None:
         """Metrics were flushed. The steps a second since the last such figure, None before it is time for another."""

@@ -53,7 +53,7 @@ class Following:
         """Whether rank 0 has said what to do: until then it may be loading PyTorch, and say nothing for long."""
         self._heard = threading.Event()
 
-    # Being stopped: what a `stopping.SignalWatch` asks of it
+    # -- being stopped: what a `stopping.SignalWatch` asks of it
 
     @property
     def begun(self) -> bool:
@@ -69,7 +69,7 @@ class Following:
     def end_now(self) -> None:
         """Never asked: see `begun`."""
 
-    # Its life
+    # -- its life
 
     def main(self) -> int:
         """Train until rank 0 says that the run has ended; the exit status."""
@@ -173,7 +173,7 @@ class Following:
                 print(f"error: stopped because {words}", file=sys.stderr)
                 self._leave(1)
 
-    # Training
+    # -- training
 
     def _next(self) -> Message:
         return self._said.get()

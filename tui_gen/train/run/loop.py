@@ -90,7 +90,7 @@ class RunLoop:
         self._resumed = False
         self._initial_model: Model | None = None
 
-    # What ran before
+    # -- what ran before
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that can be used, or from the start where there is none."""
@@ -103,7 +103,7 @@ class RunLoop:
         self.emit(events.Resume(step=past.step))
         self.rollbacks.resume(past.step)
 
-    # Writing down
+    # -- writing down
 
     @property
     def path(self) -> Path:
@@ -143,7 +143,7 @@ class RunLoop:
         self.state = state
         self.emit(events.State(state=state, step=self.trainer.step, reason=reason))
 
-    # The run
+    # -- the run
 
     def run(self) -> str:
         """Train until the length is reached or the run is stopped; the final state word.

@@ -141,7 +141,7 @@ class Peers:
         self._all_by = math.inf
         """By when (seconds of `time.monotonic`) each must have been heard of."""
 
-    # How they come
+    # -- how they come
 
     def begin(self) -> None:
         """Start the others, or wait for those that somebody else starts. Raises PeerError."""
@@ -270,7 +270,7 @@ class Peers:
 
         return ranks.join(0, self.world.count, self.address, device, FOREVER, ARRIVAL)
 
-    # What they say
+    # -- what they say
 
     def _listen_to(self, peer: Peer, link: PeerLink) -> None:
         while (message := link.receive()) is not None:
@@ -327,7 +327,7 @@ class Peers:
             return f"{peer.words} was ended by {name}{memory}"
         return f"{peer.words} ended with status {status}; see {peer.log}"
 
-    # What becomes of them
+    # -- what becomes of them
 
     @property
     def cause(self) -> str:
@@ -434,7 +434,7 @@ class Peers:
                 one, other = (f"{names[some]} is at {self._whereabouts.of(some)}" for some in apart)
                 self._cause(f"the processes do not compute the same: {one}, and {other}; {ALIKE}", second=False)
 
-    # What they are told
+    # -- what they are told
 
     def tell_all(self, do: str, **fields: Any) -> None:
         """Send all of them a message."""

@@ -89,7 +89,7 @@ class Rollbacks:
             self._in_a_row = 0 if event.by_hand else self._in_a_row + 1
         self._alert = rollbacks.last_alert(path)
 
-    # Every step
+    # -- every step
 
     @property
     def ahead(self) -> int:
@@ -115,7 +115,7 @@ class Rollbacks:
         del self.skips[:number]
         return batch
 
-    # What broke it
+    # -- what broke it
 
     @property
     def good(self) -> list[int]:
@@ -174,7 +174,7 @@ class Rollbacks:
                 raise Stopped("failed", f"{why}, after {often} (train.rollbacks = {train.rollbacks})")
             self.due = True
 
-    # Going back
+    # -- going back
 
     def go(self) -> None:
         """Go back by itself, as the config wants it. Raises Stopped where there is nothing to go back to."""
