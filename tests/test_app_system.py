@@ -15,14 +15,14 @@ from tui_gen.usage import Gpu, Load, Spent
 from tui_gen.view import RunView
 
 PARTS = {"data": 0.4, "gradients": 7.0, "optimiser": 1.0}
-DEAR = Spent(10.0, 100, {**PARTS, "preview": 1.6}, {"preview": 4})
+COSTLY = Spent(10.0, 100, {**PARTS, "preview": 1.6}, {"preview": 4})
 GPU = Gpu("G1", 0.87, 10**9, 2 * 10**9, 10**8, 250.0, 61.0)
 LOAD = Load("far-away", 8.0, 7.2, 0.93, 612 * 10**6, 8 * 10**9, 16 * 10**9, GPU)
 
 
 def finished():
     run = fake_worker.record(fake_worker.make_run())
-    append(run, *(events.Usage(step, DEAR, LOAD) for step in (50, 100)))
+    append(run, *(events.Usage(step, COSTLY, LOAD) for step in (50, 100)))
     return run
 
 
@@ -30,7 +30,7 @@ def finished():
 async def test_a_run_that_is_over_tells_what_held_it_up(monkeypatch, size):
     async with workbench(monkeypatch, SIZES[size], open_run=finished()) as (_, pilot):
         await pilot.press("alt+7")
-        shown = await until_shown(pilot, "previews are too dear: 16% of the time", "every_seconds = 20", "it is 5")
+        shown = await until_shown(pilot, "previews are too costly: 16% of the time", "every_seconds = 20", "it is 5")
         assert "forward/backward  70% █" in shown and "70 ms" in shown and "previews          16%" in shown
         assert " sets it" not in shown
         if size != "120x40":  # where there is room for it
@@ -72,7 +72,7 @@ async def test_the_advice_is_followed_by_a_key_or_a_click_and_then_it_is_gone():
     view.state = "running"
     app = Host(view)
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: "too dear" in app.text() and " a sets it " in app.text(), app.text)
+        await until(pilot, lambda: "too costly" in app.text() and " a sets it " in app.text(), app.text)
         await pilot.press("a")
         await pilot.click("#verdict")
         assert app.asked == [("preview.every_seconds", 20)] * 2

@@ -60,8 +60,8 @@ def test_nothing_is_said_before_anything_is_known():
 )
 def test_what_is_done_too_often_is_done_less(part, settings, key, value):
     """Half a second each: at most 2 % of the time is every 24.5 s, which is 292 steps of 84 ms."""
-    dear = usage({**STEP, part: 2.0}, {part: 4})
-    found = verdict(dear, settings=settings)
+    costly = usage({**STEP, part: 2.0}, {part: 4})
+    found = verdict(costly, settings=settings)
     assert (found.kind, found.key, found.value) == (part, key, value)
     assert f"{key} = " in found.advice and "2%" in found.advice and "20% of the time" in found.sentence
     after = verdict(usage({**STEP, part: 0.15}, {part: 4}), settings=settings)
@@ -74,7 +74,7 @@ def test_what_is_done_too_often_is_done_less(part, settings, key, value):
     "part, why, words", [("room", "the disk was full", "full disk 40%"), ("writable", "nothing could be", "not writ")]
 )
 def test_what_could_not_be_written_is_told_for_what_it_is(part, why, words):
-    """And neither for a slow disk nor for dear checkpoints."""
+    """And neither for a slow disk nor for costly checkpoints."""
     waits = usage({**STEP, part: 6.0, "checkpoint": 0.3, "log": 0.2}, {part: 2, "checkpoint": 4, "log": 80}, seconds=15)
     found = verdict(waits, settings={"checkpoint.every_minutes": 0.05})
     assert (found.kind, found.level, found.key) == (part, "bad", "")
@@ -84,10 +84,10 @@ def test_what_could_not_be_written_is_told_for_what_it_is(part, why, words):
 
 
 def test_a_setting_that_was_mended_already_is_left_alone():
-    """The last minute was dear, but what is set now is not."""
-    dear = usage({**STEP, "preview": 2.0}, {"preview": 4})
-    assert verdict(dear, settings={"preview.every_seconds": 30.0}).kind == "compute"
-    assert verdict(dear, settings={"preview.every_seconds": 0.0}).kind == "compute"  # there are none by time
+    """The last minute was costly, but what is set now is not."""
+    costly = usage({**STEP, "preview": 2.0}, {"preview": 4})
+    assert verdict(costly, settings={"preview.every_seconds": 30.0}).kind == "compute"
+    assert verdict(costly, settings={"preview.every_seconds": 0.0}).kind == "compute"  # there are none by time
 
 
 def test_the_dearest_comes_first_and_is_bad_where_it_takes_a_fifth():
@@ -178,17 +178,17 @@ def test_a_silent_run_has_stalled():
     assert judge([], SETTINGS, silent=21.0).kind == "stalled"
     slow = usage({"gradients": 9.0}, steps=2)
     assert verdict(slow, silent=80.0).kind == "compute" and verdict(slow, silent=95.0).kind == "stalled"
-    dear = usage({**STEP, "preview": 30.0}, {"preview": 1}, seconds=40.0)
-    assert verdict(dear, silent=80.0).kind != "stalled" and verdict(dear, silent=95.0).kind == "stalled"
+    costly = usage({**STEP, "preview": 30.0}, {"preview": 1}, seconds=40.0)
+    assert verdict(costly, silent=80.0).kind != "stalled" and verdict(costly, silent=95.0).kind == "stalled"
     assert verdict(silent=90.0, live=False).kind == "compute"
 
 
 def test_a_live_run_is_judged_by_the_last_minute_and_one_that_is_over_by_all():
-    dear, fine = usage({**STEP, "preview": 2.0}, {"preview": 4}), usage()
-    assert verdict(*[dear] * 8, *[fine] * 6).kind == "compute"
-    assert verdict(*[dear] * 8, *[fine] * 6, live=False).kind == "preview"
-    assert bottleneck.recent([dear, fine, fine], 15.0) == fine.spent + fine.spent
-    assert bottleneck.recent([dear, fine], math.inf).seconds == 20.0
+    costly, fine = usage({**STEP, "preview": 2.0}, {"preview": 4}), usage()
+    assert verdict(*[costly] * 8, *[fine] * 6).kind == "compute"
+    assert verdict(*[costly] * 8, *[fine] * 6, live=False).kind == "preview"
+    assert bottleneck.recent([costly, fine, fine], 15.0) == fine.spent + fine.spent
+    assert bottleneck.recent([costly, fine], math.inf).seconds == 20.0
 
 
 def test_where_the_time_went_in_one_line():

@@ -16,7 +16,7 @@ TAIL = 1 << 16
 
 
 class RunPace(msgspec.Struct, frozen=True):
-    """What a log tells: steps and seconds of training so far (pauses left out), the speed of late in steps/s, the
+    """What a log tells: steps and seconds of training so far (pauses left out), the recent speed in steps/s, the
     planned length in steps or minutes, the seconds before the first step, the steps of an epoch. None where it does not
     say.
     """
@@ -36,7 +36,7 @@ class RunPace(msgspec.Struct, frozen=True):
 
     @property
     def remaining(self) -> float | None:
-        """Seconds of training to its planned end, at the speed of late; None where nobody knows."""
+        """Seconds of training to its planned end, at the recent speed; None where nobody knows."""
         if self.steps:
             return max(0, self.steps - self.step) / self.rate if self.rate > 0 else None
         return max(0.0, 60 * self.minutes - self.seconds) if self.minutes else None

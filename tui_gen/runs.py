@@ -458,13 +458,13 @@ def doubts(path: Path) -> str:
         return f"{path} is not a run directory: its {CONFIG} names no model; if it was one, remove it yourself"
     try:
         refuse_if_training(path)
-        strangers = belongings.foreign(path)
+        foreign = belongings.foreign(path)
     except RunError as error:
         return str(error)
     except OSError as error:
         return f"cannot delete {path}: {error.strerror or error}"
-    if strangers:
-        some = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+    if foreign:
+        some = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         return f"{path.name} holds what is not a run's: {some}; move that away, or remove the folder yourself"
     return ""
 

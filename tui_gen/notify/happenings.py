@@ -27,7 +27,7 @@ JUDGED = 5.0
 AGAIN = 600.0
 """Seconds after an alarm in which a verdict is none: mostly it says the same."""
 SILENCE, PACES = 120.0, 8.0
-"""A live run stalls that says nothing for so many seconds, and for so many times its longest silence of late."""
+"""A live run stalls that says nothing for so many seconds, and for so many times its longest recent silence."""
 LATELY = 200
 """Silences that are remembered."""
 

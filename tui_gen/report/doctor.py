@@ -111,7 +111,7 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
         advice.append("Every key waits for the link; frames are paced so that they never pile up on it.")
     if throughput is not None and throughput < SLOW_LINK:
         half = f"{max(1, round(throughput / 2000))}K"
-        advice.append(f"At {size(throughput)}/s pictures are dear: --budget {half} paces them; ssh -C sends less, too.")
+        advice.append(f"At {size(throughput)}/s pictures are slow: --budget {half} paces them; ssh -C sends less, too.")
     return advice
 
 

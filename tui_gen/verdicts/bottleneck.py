@@ -33,7 +33,7 @@ LATELY = 60.0
 """Seconds of training that tell how a live run does now."""
 LEAST = 4.0
 """Seconds of training of which something can be said."""
-DEAR, CHEAP = 0.05, 0.02
+COSTLY, CHEAP = 0.05, 0.02
 """The share of the time from which what is done between steps is too much, and that which is advised."""
 WAITING = 0.3
 """The share of a step that may go into waiting for its batch."""
@@ -172,32 +172,32 @@ def _longest(spent: Spent) -> float:
 def _between(spent: Spent, settings: Mapping[str, Any], plan: Plan | None) -> Bottleneck | None:
     """What is done between steps, and takes too much of the time."""
     wait, waited = max((ROOM, WRITABLE), key=spent.share), spent.share(ROOM, WRITABLE)
-    if waited > 2 * DEAR:
+    if waited > 2 * COSTLY:
         why = "the disk was full" if wait == ROOM else "nothing could be written"
         return Bottleneck(
-            wait, "bad" if waited > 4 * DEAR else "watch", f"{why}: {waited:.0%} of the time went into waiting",
+            wait, "bad" if waited > 4 * COSTLY else "watch", f"{why}: {waited:.0%} of the time went into waiting",
             f"{'Make room' if wait == ROOM else 'The log says why'}; --runs, or TUI_GEN_RUNS, has runs elsewhere.",
         )  # fmt: skip
-    dear = []
+    costly = []
     for cadence in CADENCES:
         count = spent.counts.get(cadence.part, 0)
         share = spent.share(cadence.part)
-        if share > DEAR and count >= 2:  # the first and the last come of themselves
+        if share > COSTLY and count >= 2:  # the first and the last come of themselves
             cost = spent.parts[cadence.part] / count
             key, value, each = _seldom(cadence, cost, spent, settings, plan)
-            if key and cost / (each + cost) > DEAR:
-                dear.append((share, cadence.part, cadence.words, key, value))
-    if spent.share(QUALITY) > 2 * DEAR and settings.get("quality.share", 0) > DEAR:
-        dear.append((spent.share(QUALITY), QUALITY, "measuring quality is", "quality.share", DEAR))
-    if dear:
-        share, part, words, key, value = max(dear)
+            if key and cost / (each + cost) > COSTLY:
+                costly.append((share, cadence.part, cadence.words, key, value))
+    if spent.share(QUALITY) > 2 * COSTLY and settings.get("quality.share", 0) > COSTLY:
+        costly.append((spent.share(QUALITY), QUALITY, "measuring quality is", "quality.share", COSTLY))
+    if costly:
+        share, part, words, key, value = max(costly)
         now = show(settings.get(key, 0))
         goal = "" if part == QUALITY else f" brings that to {CHEAP:.0%}"
         return Bottleneck(
-            part, "bad" if share > 4 * DEAR else "watch", f"{words} too dear: {share:.0%} of the time",
+            part, "bad" if share > 4 * COSTLY else "watch", f"{words} too costly: {share:.0%} of the time",
             f"{key} = {show(value)}{goal} (it is {now}).", key, value,
         )  # fmt: skip
-    if spent.share(LOG) > 2 * DEAR:
+    if spent.share(LOG) > 2 * COSTLY:
         return Bottleneck(
             LOG, "watch", f"the disk is slow: {spent.share(LOG):.0%} of the time goes into writing the log",
             "Keep runs on a local disk: --runs, or TUI_GEN_RUNS, says where.",

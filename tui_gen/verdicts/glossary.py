@@ -30,7 +30,7 @@ ANY = {
     "and levels off in a healthy run; a jump of many times that comes before a loss that blows up.",
     "update_ratio": "By how much one step changes a network's weights, as a share of their size. 1e-4 to 1e-2 is "
     "usual: above, the learning rate is too high; far below, hardly anything is learnt.",
-    "dead_units": "Share of dead units in the worst layer of a network: rectified ones that no example of late has "
+    "dead_units": "Share of dead units in the worst layer of a network: rectified ones that no recent example has "
     "switched on, so they learn nothing. A lower learning rate, leaky-relu or a normalisation helps.",
     "ema_lag": "How far the averaged weights, which samples are made with, are behind those that are trained, as a "
     "share of these. It falls as training settles; `train.ema` says how long they remember.",

@@ -388,7 +388,7 @@ class Standing:
 
     @property
     def falling(self) -> bool:
-        """Whether it still became better by more than its noise, of late."""
+        """Whether it still became better by more than its noise, recently."""
         _, values = blocks(self.steps, self.values, 20)
         if len(values) < 6:
             return True

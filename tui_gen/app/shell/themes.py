@@ -68,9 +68,9 @@ def read_theme(path: Path) -> Theme:
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ValueError(f"is not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
-    strangers = sorted(set(table) - FIELD_NAMES)
-    if strangers:
-        raise ValueError(f"has no meaning for {', '.join(strangers)}")
+    unknown = sorted(set(table) - FIELD_NAMES)
+    if unknown:
+        raise ValueError(f"has no meaning for {', '.join(unknown)}")
     if not isinstance(table["name"], str) or not table["name"]:
         raise ValueError("its name must be text")
     if "primary" not in table:
