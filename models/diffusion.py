@@ -1,6 +1,6 @@
 """Denoising diffusion (Ho, Jain & Abbeel 2020): cosine schedule, DDIM, ε/v/x₀-prediction, min-SNR-γ, guidance.
 
-Its schedule, what is predicted, and the samplers' steps stand in nets/diffusing.py, each under its formula.
+Its schedule, its denoiser and its samplers stand in nets/diffusing.py, each under its formula.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DDPM(Guided):
 
         The metrics are its parts from each quarter of the times.
         """
-        errors = self.diffusion.errors(self.learning(batch.labels), batch.x)
+        errors = self.diffusion.denoiser.errors(self.learning(batch.labels), batch.x)
         return errors.mean(), by_time(errors)
 
     def phases(self) -> list[Phase]:

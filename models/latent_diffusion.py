@@ -118,7 +118,7 @@ class LatentDiffusion(Guided):
         """DDPM's loss on the codes of the batch."""
         with torch.no_grad():
             z = self.encode(batch.x, batch.labels)
-        errors = self.diffusion.errors(self.learning(batch.labels), z)
+        errors = self.diffusion.denoiser.errors(self.learning(batch.labels), z)
         return errors.mean(), by_time(errors)
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

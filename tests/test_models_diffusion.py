@@ -10,7 +10,7 @@ from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
 from tui_gen.models.diffusion import DDPM
-from tui_gen.models.nets.diffusing import alpha_bars, loss_weights
+from tui_gen.models.nets.diffusing import DDIMSampler, DDPMSampler, alpha_bars, loss_weights
 from tui_gen.models.nets.guidance import QUARTERS, drop_labels, guided
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
@@ -136,6 +136,44 @@ def test_samplers_give_a_gaussian_its_spread(sampler):
     assert out.mean().abs().item() < 0.05
 
 
+def test_the_step_of_ddpm_is_the_posterior_that_its_paper_prints():
+    bars = alpha_bars("linear", 50)
+    x, clean, fresh = torch.randn(3, 4, 2, dtype=torch.float64)
+    for now, then in zip(bars[1:], bars):
+        alpha, beta = now / then, 1 - now / then
+        mean = math.sqrt(then) * beta / (1 - now) * clean + math.sqrt(alpha) * (1 - then) / (1 - now) * x
+        expected = mean + math.sqrt((1 - then) / (1 - now) * beta) * fresh
+        for sampler in (DDPMSampler(50), DDIMSampler(50, steps=50, eta=1.0)):
+            torch.testing.assert_close(sampler.step(x, clean, now, then, fresh), expected)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "x0"])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.3), ("ddim", 0.0), ("ddim", 0.3), ("ddim", 1.0)])
+def test_samples_are_to_the_bit_those_of_a_loop_of_python_s_numbers(sampler, eta, prediction):
+    """Written apart, with every operation in the order in which runs have made it: previews of a resumed run go on."""
+    values = {"timesteps": 37, "sample_steps": 9, "sampler": sampler, "eta": eta, "prediction": prediction}
+    model = build(DDPM, POINTS, **TINY, **values).eval()
+    torch.nn.init.normal_(model.network.out.weight)
+    noise = torch.randn(5, 2)
+    bars, eta = alpha_bars("cosine", 37), 1.0 if sampler == "ddpm" else eta
+    times = list(range(36, -1, -1)) if sampler == "ddpm" else [36, 32, 27, 22, 18, 14, 9, 4, 0]
+    torch.manual_seed(5)
+    x = noise
+    for time, later in pairwise([*times, None]):
+        now, then = bars[time], 1.0 if later is None else bars[later]
+        out = model.network(x, torch.full((5,), time), None)
+        by = {"x0": out, "v": math.sqrt(now) * x - math.sqrt(1 - now) * out}
+        clean = by.get(prediction, (x - math.sqrt(1 - now) * out) / math.sqrt(now)).clamp(-4, 4)
+        epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
+        sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        x = math.sqrt(then) * clean + math.sqrt(1 - then - sigma**2) * epsilon
+        x = x + sigma * torch.randn(5, 2) if sigma else x
+    after = torch.get_rng_state()
+    torch.manual_seed(5)
+    assert torch.equal(model.sample(noise), x)
+    assert torch.equal(torch.get_rng_state(), after)
+
+
 def test_ddim_without_eta_is_deterministic_and_ddpm_is_not():
     model = build(DDPM, POINTS, **TINY, timesteps=30, sample_steps=6).eval()
     torch.nn.init.normal_(model.network.out.weight)
@@ -150,13 +188,13 @@ def test_ddim_without_eta_is_deterministic_and_ddpm_is_not():
 
 def test_samplers_visit_the_times_they_promise():
     model = build(DDPM, POINTS, **TINY, timesteps=100, sample_steps=5)
-    assert model.diffusion.times() == [99, 74, 50, 25, 0]
+    assert model.diffusion.sampler.times() == [99, 74, 50, 25, 0]
     model.config.sample_steps = 1
-    assert model.diffusion.times() == [99]
+    assert model.diffusion.sampler.times() == [99]
     model.config.sample_steps = 200
-    assert model.diffusion.times() == list(range(99, -1, -1))
+    assert model.diffusion.sampler.times() == list(range(99, -1, -1))
     model.config.sample_steps, model.config.sampler = 5, "ddpm"
-    assert model.diffusion.times() == list(range(99, -1, -1))
+    assert model.diffusion.sampler.times() == list(range(99, -1, -1))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 20])
