@@ -138,6 +138,8 @@ def _like(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 
 def _empty(now: BatchPart, x: Tensor, dim: int) -> Tensor:
+    if dim == 0 and x.dim() == 2 and x.is_contiguous():  # as most draws are, for which the rest would take longer
+        return x.new_empty(now.total, x.shape[1])
     order, shape = _order(x), _lengthened(now, tuple(x.shape), dim)
     whole = torch.empty([shape[place] for place in order], dtype=x.dtype, device=x.device)
     return whole.permute([order.index(place) for place in range(x.dim())])

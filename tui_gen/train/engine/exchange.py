@@ -23,7 +23,7 @@ from tui_gen.sharing import BatchPart, Pooled
 from tui_gen.train.engine import accumulating, drawing
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
-from tui_gen.train.engine.meter import Meter, Row, row_of
+from tui_gen.train.engine.meter import Meter, Row
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 from tui_gen.train.order import BEGIN, END
@@ -153,7 +153,7 @@ class Exchange:
     def computing(self, batch: Batch, index: int = 0, parts: int = 1) -> Iterator[None]:
         """What happens inside is the computation of a rank's micro-batch `index` of `parts`: it draws as the whole
         batch does, and may ask what it must know of it."""
-        with sharing.computing(self._part(batch.place, len(batch.x), batch.total, index, parts)), self._draws:
+        with sharing.computing(self._part(batch.place, batch.x.shape[0], batch.total, index, parts)), self._draws:
             yield
 
     def _part_of(self, place: int, count: int, total: int, index: int, parts: int) -> BatchPart:
@@ -178,8 +178,9 @@ class Exchange:
         next comes after what the first drew."""
         self.settle()
         if len(micro_batches) == 1:
-            with self.computing(micro_batches[0]):
-                return [act(micro_batches[0])]
+            [batch] = micro_batches
+            with sharing.computing(self._part(batch.place, batch.x.shape[0], batch.total, 0, 1)), self._draws:
+                return [act(batch)]
         before, answers = self._random_state(), []
         after = before
         for index, micro in enumerate(micro_batches):
@@ -192,6 +193,8 @@ class Exchange:
         return answers
 
     def _random_state(self) -> tuple[Tensor, Tensor | None]:
+        if self.trainer.device.type == "cpu":
+            return torch.default_generator.get_state(), None
         own = device_generator(self.trainer.device)
         return torch.get_rng_state(), None if own is None else own.get_rng_state(self.trainer.device)
 
@@ -268,14 +271,14 @@ class Exchange:
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
             # The share is multiplied in: given to `grad`, it has PyTorch import its symbolic shapes first, for seconds.
-            share = len(micro.x) / micro.total
+            share = micro.x.shape[0] / micro.total
             total.add(torch.autograd.grad(scaled * share, parameters, allow_unused=True))
             names = [f"{phase.name}/loss", *(f"{phase.name}/{key}" for key in metrics)]
             return names, [loss.detach(), *metrics.values()]
 
         answers, merged = self.each(micro_batches, compute), total.sums
         names, values = answers[0]
-        shares = [len(micro.x) / micro.total for micro in micro_batches]
+        shares = [micro.x.shape[0] / micro.total for micro in micro_batches]
         if all(other == names for other, _ in answers):
             numbers = _summed([_numbers(some) for _, some in answers], shares)
         elif self.ranks.count > 1:
@@ -432,22 +435,14 @@ def _row(values: Sequence[Any], numbers: Tensor) -> Row:
     if len(numbers) == len(values) and not any(isinstance(value, Pooled) for value in values):
         return numbers
     forms = _forms(values)
-    return lambda: row_of(_finished(forms, numbers))
+    return lambda: torch.cat([metric.float().reshape(1) for metric in _finished(forms, numbers)])
 
 
 def _finished(forms: Sequence[Form], numbers: Tensor) -> list[Tensor]:
-    """The metrics themselves, of such numbers of the whole batch."""
-    place, metrics = 0, []
-
-    def next_of(shape: torch.Size) -> Tensor:
-        nonlocal place
-        start, place = place, place + shape.numel()
-        return numbers[start:place].view(shape)
-
-    for of, shapes in forms:
-        parts = [next_of(shape) for shape in shapes]
-        metrics.append(parts[0].clone() if of is None else of(*parts))
-    return metrics
+    """The metrics themselves, of such numbers of the whole batch, some of which they may be views of."""
+    shapes = [shape for _, some in forms for shape in some]
+    parts = (part.view(shape) for part, shape in zip(numbers.split([shape.numel() for shape in shapes]), shapes))
+    return [next(parts) if of is None else of(*(next(parts) for _ in some)) for of, some in forms]
 
 
 def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:

@@ -75,6 +75,7 @@ class Ranks:
         self.flags = torch.zeros(FLAGS)
         self.flag_sums = torch.zeros(FLAGS)
         self.device = torch.device("cpu")
+        self._waiting = _Waiting(self)
         self.since = 0.0
         """Since when this rank waits for the others (seconds of `time.monotonic`); 0 while it does not."""
 
@@ -95,7 +96,7 @@ class Ranks:
     def come_to(self, words: str) -> None:
         """Agree that this is next, a step's BEGIN or END, say. Raises TrainingError where it is not for all."""
         if self.count > 1 and self._shared is None:
-            with self._waiting():
+            with self._waiting:
                 self._order.come_to(words)
 
     def sum_(self, tensors: Sequence[Tensor], whose: str = "") -> None:
@@ -129,13 +130,13 @@ class Ranks:
             return rows
         most, mine = max(counts), rows.detach().contiguous()
         if (shared := self._shared) is not None and mine.device.type == "cpu":
-            with self._waiting():
+            with self._waiting:
                 return torch.cat(shared.gather(mine, counts))
         if len(mine) < most:
             mine = torch.cat([mine, mine.new_zeros(most - len(mine), *mine.shape[1:])])
         parts = [torch.empty_like(mine) for _ in counts]
         self.come_to(f"{most} rows {tuple(mine.shape[1:])} of {mine.dtype} of each")
-        with self._waiting():
+        with self._waiting:
             self.group.allgather([parts], [mine]).wait()
         return torch.cat([part[:count] for part, count in zip(parts, counts)])
 
@@ -172,7 +173,7 @@ class Ranks:
     def meet(self) -> None:
         """Wait for the others, where sums go through memory: what each wrote there before, all can read."""
         assert self.host is not None
-        with self._waiting():
+        with self._waiting:
             self.host.meet()
 
     def tell(self, key: str, words: str) -> None:
@@ -204,7 +205,7 @@ class Ranks:
 
     def _all_reduce(self, tensor: Tensor, whose: str = "") -> None:
         what = f"a sum of {tensor.numel():,} numbers of {tensor.dtype}" + (f" of {whose}" if whose else "")
-        with self._waiting():
+        with self._waiting:
             if (shared := self._shared) is not None and tensor.device.type == "cpu":
                 shared.sum_(tensor, what)
             else:
@@ -214,7 +215,7 @@ class Ranks:
     def _send(self, tensor: Tensor, source: int) -> None:
         if tensor.numel():
             what = f"{tensor.numel():,} numbers of {tensor.dtype} that rank {source} sends"
-            with self._waiting():
+            with self._waiting:
                 if (shared := self._shared) is not None:
                     shared.meet(what)
                 else:
@@ -227,19 +228,27 @@ class Ranks:
         self._aside.allgather([said], [mine]).wait()
         return [some.numpy().tobytes() for some in said]
 
-    @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
-        if self.group is None:
-            raise RankLost(f"rank {self.rank} has left its group of {self.count} processes")
-        self.since = time.monotonic()
-        try:
-            yield
-        except Apart as error:
-            raise TrainingError(f"the processes do not compute the same: rank {self.rank}: {error}; {ALIKE}") from None
-        except RuntimeError as error:  # that is all that PyTorch's backends say
-            raise RankLost(f"rank {self.rank} of {self.count}: {_reason(error)}") from error
-        finally:
-            self.since = 0.0
+
+
+class _Waiting:
+    """A rank waits for the others inside; what their group says of them is told in our words."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+
+    def __enter__(self) -> None:
+        ranks = self._ranks
+        if ranks.group is None:
+            raise RankLost(f"rank {ranks.rank} has left its group of {ranks.count} processes")
+        ranks.since = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        ranks = self._ranks
+        ranks.since = 0.0
+        if isinstance(error, Apart):
+            raise TrainingError(f"the processes do not compute the same: rank {ranks.rank}: {error}; {ALIKE}") from None
+        if isinstance(error, RuntimeError):  # that is all that PyTorch's backends say
+            raise RankLost(f"rank {ranks.rank} of {ranks.count}: {_reason(error)}") from error
 
 
 ALONE = Ranks()

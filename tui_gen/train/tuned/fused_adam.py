@@ -75,9 +75,15 @@ class FusedAdam(torch.optim.Adam):
         at all: the others are left as they are, as PyTorch does."""
         assert self.part is not None
         moments = self._moments or self._gather(self.param_groups[0]["params"])
-        self._counts[list(there)] += 1
         part = self.part
-        rows = zip(part.weights, gradients, part.first, part.second, (moments[2][place] for place in part.places))
+        steps = [moments[2][place] for place in part.places]
+        if all(there):
+            self._counts += 1
+            if steps:
+                self._update(part.weights, gradients, part.first, part.second, steps)
+            return
+        self._counts[list(there)] += 1
+        rows = zip(part.weights, gradients, part.first, part.second, steps)
         some = [row for row in rows if row[1] is not None]
         if some:
             self._update(*map(list, zip(*some)))

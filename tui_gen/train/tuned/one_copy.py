@@ -130,7 +130,8 @@ class OneCopy:
     def enter(self, memory: mmap.mmap) -> None:
         """Begin to use memory of `size` bytes that all processes share: what is trained is there from now on."""
         self._memory = memory
-        self.tails = [self._numbers(offset, 2 * ROOM) for offset in self._tails]
+        # NumPy's: with so few numbers, its operations have less around them than PyTorch's.
+        self.tails = [np.frombuffer(memory, np.float32, 2 * ROOM, offset) for offset in self._tails]
         self.codes = [np.frombuffer(memory, np.int64, 1, offset) for offset in self._codes]
         self.views = {name: _Views(self, phase) for name, phase in self._phases.items()}
         self.move_in()
@@ -185,22 +186,21 @@ class OneCopy:
         None on all of them where their `code` (0 or more) differs, or there are too many numbers: nothing is summed.
         """
         views, tail, count = self.views[name], self.tails[self.rank], len(numbers)
+        ordered = views.in_order(gradients)
         if count <= ROOM:
-            tail[:count] = numbers
-            tail[ROOM : ROOM + len(flags)] = flags
+            tail[:count] = numbers.numpy()
+            tail[ROOM : ROOM + len(flags)] = flags.numpy()
         self.codes[self.rank][0] = code if count <= ROOM else -1
-        views.send(gradients)
+        views.send(ordered)
         self.ranks.meet()
         self._written = True  # and read by the others: they are to be met before anything is written again
         codes = [int(other[0]) for other in self.codes]
         if codes[0] < 0 or any(other != codes[0] for other in codes):
             self.settle()
             return None
-        total = torch.add(self.tails[0], self.tails[1])
-        for other in self.tails[2:]:
-            total.add_(other)
-        there = [gradient is not None for gradient in gradients]
-        return Sums(views.summed(gradients), there, total[:count], total[ROOM : ROOM + len(flags)])
+        total = torch.from_numpy(functools.reduce(np.add, self.tails))
+        there = [gradient is not None for gradient in ordered]
+        return Sums(views.summed(ordered), there, total[:count], total[ROOM : ROOM + len(flags)])
 
     def update(self, name: str, sums: Sums) -> None:
         """Update this process's pieces of a phase's parameters."""
@@ -246,10 +246,18 @@ class _Views:
         self.places = [view(copy.rank, piece) for piece in self.others]
         self.theirs = [[view(rank, piece) for piece in self.own] for rank in range(copy.count)]
 
+    def in_order(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Gradients that lie in memory as their parameters do."""
+        return [
+            gradient if gradient is None or gradient.stride() == parameter.stride()
+            else torch.empty_like(parameter).copy_(gradient)
+            for gradient, parameter in zip(gradients, self.parameters)
+        ]  # fmt: skip
+
     def send(self, gradients: Sequence[Tensor | None]) -> None:
         """Write the pieces of others where they find them."""
         pairs = [
-            (place, piece.of(gradient) if piece.whole else piece.of(self._in_order(piece.place, gradient)))
+            (place, piece.of(gradient))
             for place, piece in zip(self.places, self.others)
             if (gradient := gradients[piece.place]) is not None
         ]
@@ -257,11 +265,9 @@ class _Views:
             torch._foreach_copy_([place for place, _ in pairs], [piece for _, piece in pairs])
 
     def summed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The sums of all processes' own pieces, in the order of ranks."""
-        mine = [
-            None if (gradient := gradients[piece.place]) is None else piece.of(self._in_order(piece.place, gradient))
-            for piece in self.own
-        ]
+        """The sums of all processes' own pieces, in the order of ranks, in the place of what another wrote, which
+        nobody else reads."""
+        mine = [None if (gradient := gradients[piece.place]) is None else piece.of(gradient) for piece in self.own]
         there = [piece is not None for piece in mine]
         if not any(there):
             return mine
@@ -269,18 +275,12 @@ class _Views:
             [piece for piece in (mine if rank == self.rank else itertools.compress(some, there)) if piece is not None]
             for rank, some in enumerate(self.theirs)
         ]
-        totals = torch._foreach_add(terms[0], terms[1])  # gradients may share memory: not in place
-        for more in terms[2:]:
-            torch._foreach_add_(totals, more)
-        numbers = iter(totals)
+        if self.rank == 0:  # of two numbers, either may be the first
+            terms[:2] = terms[1::-1]
+        for more in terms[1:]:
+            torch._foreach_add_(terms[0], more)
+        numbers = iter(terms[0])
         return [next(numbers) if is_there else None for is_there in there]
-
-    def _in_order(self, place: int, gradient: Tensor) -> Tensor:
-        """A gradient that lies in memory as its parameter does."""
-        parameter = self.parameters[place]
-        if gradient.stride() == parameter.stride():
-            return gradient
-        return torch.empty_like(parameter).copy_(gradient)
 
 
 def fits(tensors: Iterable[Tensor]) -> bool:
