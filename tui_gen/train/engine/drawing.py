@@ -248,25 +248,31 @@ class NamedDraws:
     """What `WholeDraws` does, for code that calls PyTorch's functions as `torch.randn` and `F.dropout`.
 
     These names mean other functions while it is active, in the thread that began it; a step in which little is drawn
-    costs little, where a mode of PyTorch's is asked for each of its functions.
+    costs little, where a mode of PyTorch's is asked for each of its functions. What `stays` leaves them there, where
+    they do what they always did: to exchange them twice takes a small step some per cent of its time. Not where
+    anything is compiled.
     """
 
-    def __init__(self) -> None:
+    _there: NamedDraws | None = None
+    """Whose functions the names mean now."""
+
+    def __init__(self, stays: bool = False) -> None:
+        self.stays = stays
         self._within = False
         self._thread = 0
-        self._before: list[dict[str, Any]] = []
-        self._instead: list[dict[str, Any]] = []
-        for space in SPACES:
-            names = [name for name in _named() if callable(found := getattr(space, name, None)) and _way(found)]
-            self._before.append({name: getattr(space, name) for name in names})
-            self._instead.append({name: self._whole(getattr(space, name)) for name in names})
+        self._instead = [{name: self._whole(func) for name, func in some.items()} for some in _NAMED]
 
     def __enter__(self) -> None:
         self._thread = threading.get_ident()
-        self._put(self._instead)
+        if NamedDraws._there is not self:
+            NamedDraws._there = self
+            self._put(self._instead)
 
     def __exit__(self, *error: object) -> None:
-        self._put(self._before)
+        self._thread = 0
+        if not self.stays:
+            NamedDraws._there = None
+            self._put(_NAMED)
 
     def _put(self, functions: list[dict[str, Any]]) -> None:
         for space, some in zip(SPACES, functions):
@@ -300,7 +306,15 @@ def _way(func: Any) -> bool:
         return False
 
 
-def of_model(model: nn.Module) -> AbstractContextManager[None]:
-    """What draws for whole batches in a model: by names where all of it is known to, else in whatever way it does."""
-    draws: Any = NamedDraws() if ours(model) else WholeDraws()
+_NAMED: list[dict[str, Any]] = [
+    {name: found for name in _named() if callable(found := getattr(space, name, None)) and _way(found)}
+    for space in SPACES
+]
+"""PyTorch's own, by space and name."""
+
+
+def of_model(model: nn.Module, stays: bool = False) -> AbstractContextManager[None]:
+    """What draws for whole batches in a model: by names, which may stay, where all of it is known to, else in whatever
+    way it does."""
+    draws: Any = NamedDraws(stays) if ours(model) else WholeDraws()
     return draws

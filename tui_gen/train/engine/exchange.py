@@ -32,6 +32,9 @@ from tui_gen.train.tuned.one_copy import Sums
 METRICS = 64
 """Room for metrics grows by so many numbers: ranks whose metrics differ by mistake still send rows of one length."""
 CHECKS = 6
+HEAD, TAIL = 64, 40
+"""Bytes of a generator's state that are compared: a CPU's has where it is and the first of its words there, and at its
+end a normal number that is left over."""
 MOST_PARTS = 256
 """Parts of batches, of this place and size, that are remembered at most."""
 
@@ -164,7 +167,7 @@ class Exchange:
 
     @functools.cached_property
     def _draws(self) -> contextlib.AbstractContextManager[None]:
-        return drawing.of_model(self.trainer.model)
+        return drawing.of_model(self.trainer.model, stays=self.ranks.count > 1)
 
     def ranks_share(self, rank: int, batch: Batch) -> range:
         """The rows of a batch that a rank has."""
@@ -319,7 +322,9 @@ class Exchange:
             code = zlib.crc32(repr(what).encode())
             self._codes[phase] = what, code
         for state in self._random_state():
-            code = code if state is None else zlib.crc32(state.numpy().data, code)
+            if state is not None:  # its ends tell how much was drawn of what; Adler needs no tables, far away by now
+                numbers = state.numpy()
+                code = zlib.adler32(numbers[-TAIL:], zlib.adler32(numbers[:HEAD], code))
         return code
 
     def _fill(self, row: Message, gradients: Sequence[Tensor | None]) -> None:
@@ -435,14 +440,16 @@ def _row(values: Sequence[Any], numbers: Tensor) -> Row:
     if len(numbers) == len(values) and not any(isinstance(value, Pooled) for value in values):
         return numbers
     forms = _forms(values)
-    return lambda: torch.cat([metric.float().reshape(1) for metric in _finished(forms, numbers)])
+    return lambda: torch.cat(_finished(forms, numbers))
 
 
 def _finished(forms: Sequence[Form], numbers: Tensor) -> list[Tensor]:
-    """The metrics themselves, of such numbers of the whole batch, some of which they may be views of."""
-    shapes = [shape for _, some in forms for shape in some]
-    parts = (part.view(shape) for part, shape in zip(numbers.split([shape.numel() for shape in shapes]), shapes))
-    return [next(parts) if of is None else of(*(next(parts) for _ in some)) for of, some in forms]
+    """The metrics themselves (1,), of such numbers of the whole batch, some of which they may be views of."""
+    parts = iter(numbers.split([shape.numel() for _, shapes in forms for shape in shapes]))
+    return [
+        next(parts) if of is None else of(*(next(parts).view(shape) for shape in shapes)).float().reshape(1)
+        for of, shapes in forms
+    ]
 
 
 def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
