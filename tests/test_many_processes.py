@@ -17,6 +17,7 @@ from tui_gen.config import Optim
 from tui_gen.model import Batch, DataSpec, Model, Phase, batch_mean, batch_rows, drawn, own_rows, pooled
 from tui_gen.train.engine import drawing
 from tui_gen.train.engine.building import TrainingError, weights_of
+from tui_gen.train.engine.exchange import Exchange
 from tui_gen.train.engine.ranks import ALONE, Ranks
 
 STEPS = 2
@@ -159,6 +160,40 @@ def test_draws_that_are_watched_by_name_are_those_that_pytorch_watches(name):
                 computed.append(float(phase.loss(half)[0].detach()))
         computed.append(torch.get_rng_state().tolist())
     assert computed[: len(computed) // 2] == computed[len(computed) // 2 :]
+
+
+def test_names_that_stay_exchanged_do_what_they_always_did_and_give_way_to_others():
+    plain = torch.randn
+    part = sharing.BatchPart(2, 2, 4, 2, 4, lambda tensor: 2 * tensor)
+    torch.manual_seed(1)
+    whole = torch.randn(4, 3)
+    stays = drawing.NamedDraws(stays=True)
+    try:
+        for draws in (stays, drawing.NamedDraws(), stays, drawing.NamedDraws()):
+            torch.manual_seed(1)
+            with sharing.computing(part), draws:
+                assert torch.equal(torch.randn(2, 3), whole[2:])
+            torch.manual_seed(1)
+            assert torch.equal(torch.randn(2, 3), whole[:2])
+            with sharing.computing(part):
+                assert torch.randn(2, 3).shape == (2, 3)
+            assert (torch.randn is plain) == (draws is not stays)
+    finally:
+        with drawing.NamedDraws():
+            pass
+    assert torch.randn is plain
+
+
+def test_a_code_tells_what_was_drawn():
+    of = Exchange(made("vae"), ALONE, 16)
+    codes = []
+    for draw, count in ((torch.rand, 0), (torch.randn, 1), (torch.randn, 2), (torch.rand, 624), (torch.rand, 1248)):
+        torch.manual_seed(3)
+        torch.rand(7)
+        draw(count)
+        codes.append(of._code("vae", ["loss"], 1, [True]))
+    assert len(set(codes)) == len(codes) and min(codes) >= 0
+    assert of._code("vae", ["loss", "kl"], 1, [True]) != codes[-1]
 
 
 def snapshot(trainer: Any) -> tuple[Any, Any, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
+import mmap
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from tui_gen.train.engine import pooling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.engine.ranks import Ranks
 from tui_gen.train.tuned import one_copy
+from tui_gen.train.tuned.fused_adam import FusedAdam
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {"train__health_every": 3}),
@@ -115,6 +120,61 @@ def test_pieces_are_even_and_whole_where_they_can_be():
                 assert all(a[1] == b[0] and a[1] % one_copy.UNIT == 0 for a, b in itertools.pairwise(own))
             shares = [sum(piece.stop - piece.start for piece in part) for part in parts]
             assert max(shares) - min(shares) <= 2 * one_copy.UNIT + max(min(size, one_copy.UNIT) for size in sizes)
+
+
+def test_of_a_large_parameter_all_have_as_much():
+    size = 4 * one_copy.LARGE
+    for part in one_copy.pieces([size, 5, size, 3], 4):
+        assert [piece.stop - piece.start for piece in part if piece.place in (0, 2)] == [one_copy.LARGE] * 2
+
+
+class Thread:
+    """A process, as far as one copy needs one: they meet at a barrier."""
+
+    def __init__(self, rank: int, count: int, barrier: threading.Barrier) -> None:
+        self.rank, self.count, self._barrier = rank, count, barrier
+
+    def meet(self) -> None:
+        self._barrier.wait(60)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_gradients_are_added_up_in_the_order_of_ranks_twice_in_a_row(count):
+    shapes, barrier = [(40, 9), (7,), (3, 100)], threading.Barrier(count)
+    gradients = [[[torch.randn(shape) for shape in shapes] for _ in range(count)] for _ in range(2)]
+    gradients[1][0][0] = gradients[1][0][0].t().contiguous().t()  # one lies in another order
+    gradients[0][1][1] = torch.ones(()).expand(7)
+
+    def exchange(copies, rank):
+        found = []
+        for each in gradients:
+            sums = copies[rank].exchanged("p", each[rank], torch.full((2,), rank + 1.0), torch.ones(8), 5)
+            places = [piece for piece in copies[rank].views["p"].own]
+            found.append([(piece, part.clone()) for piece, part in zip(places, sums.gradients)])
+            assert sums.numbers.tolist() == [count * (count + 1) / 2] * 2 and sums.flags.tolist() == [count] * 8
+            copies[rank].settle()
+        return found
+
+    def made(rank):
+        parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+        optimizer = FusedAdam(parameters, fused=True)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        return one_copy.OneCopy(Thread(rank, count, barrier), {"p": (optimizer, parameters)})
+
+    copies = [made(rank) for rank in range(count)]
+    memory = mmap.mmap(-1, copies[0].size)
+    for one in copies:
+        one.enter(memory)
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(functools.partial(exchange, copies), range(count)))
+    for turn, each in enumerate(gradients):
+        expected = [functools.reduce(torch.add, some).flatten() for some in zip(*each)]
+        pieces = [pair for its in found for pair in its[turn]]
+        assert sum(part.numel() for _, part in pieces) == sum(map(len, expected))
+        for piece, part in pieces:
+            assert torch.equal(part.flatten(), expected[piece.place][piece.start : piece.stop])
 
 
 def test_it_is_left_off_where_pieces_come_out_otherwise(monkeypatch):

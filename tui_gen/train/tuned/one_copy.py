@@ -23,6 +23,8 @@ from tui_gen.train.tuned.fused_adam import FusedAdam, Portion
 
 UNIT = 64
 """Parameters are cut after multiples of so many numbers: kernels then compute each as they do within the whole."""
+LARGE = 1 << 16
+"""Numbers of a parameter from which on all processes have a piece of it."""
 ROOM = 256
 """Numbers besides gradients that a process may send in a phase."""
 LINE = 64
@@ -64,18 +66,25 @@ class Sums(NamedTuple):
 
 
 def pieces(sizes: Sequence[int], count: int) -> list[list[Piece]]:
-    """Parameters of these sizes cut into `count` even parts, one a process: the pieces of each."""
-    total, begin = sum(sizes), 0
+    """Parameters of these sizes cut into `count` even parts, one a process: the pieces of each.
+
+    Of a large one each process has a piece: some gradients are still in a core's cache when they are handed over, and
+    one process would have those, another the rest.
+    """
     parts: list[list[Piece]] = [[] for _ in range(count)]
+    small = sum(size for size in sizes if size < LARGE)
+    begin = 0
     for place, size in enumerate(sizes):
+        before, total = (0, size) if size >= LARGE else (begin, small)
         ends = [0]
         for rank in range(1, count):
-            end = total * rank // count - begin
+            end = total * rank // count - before
             ends.append(size if end >= size else max(0, end // UNIT * UNIT))
         for rank, (start, stop) in enumerate(zip(ends, [*ends[1:], size])):
             if start < stop:
                 parts[rank].append(Piece(place, start, stop, stop - start == size))
-        begin += size
+        if size < LARGE:
+            begin += size
     return parts
 
 
