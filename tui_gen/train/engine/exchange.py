@@ -323,7 +323,7 @@ class Exchange:
             self._codes[phase] = what, code
         for state in self._random_state():
             if state is not None:  # its ends tell how much was drawn of what; Adler needs no tables, far away by now
-                numbers = state.numpy()
+                numbers = state.numpy().data
                 code = zlib.adler32(numbers[-TAIL:], zlib.adler32(numbers[:HEAD], code))
         return code
 
