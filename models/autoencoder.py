@@ -10,51 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import (
-    Batch,
-    DataSpec,
-    Given,
-    Loss,
-    Model,
-    Optim,
-    Phase,
-    Picture,
-    Problem,
-    Text,
-    Tiles,
-    batch_mean,
-    hyper,
-)
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Text, Tiles
 from tui_gen.models.alarms.autoencoder import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.code_plots import flattened, neighbours, plot
 from tui_gen.models.nets.autoencoders import Convolutional, Dense, Recurrent
 from tui_gen.models.nets.layers import glorot
 from tui_gen.models.nets.settings import Channels, listed, widths
+from tui_gen.params import Problem, hyper
+from tui_gen.sharing import batch_mean
 
-SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": torch.ones_like,
-    "relu": lambda z: (z > 0).float(),
-    "tanh": lambda z: 1 - z.square(),
-    "sigmoid": lambda z: z * (1 - z),
-}
-"""The derivative of each code activation, in terms of its value z."""
 ACTIVE = 0.1
 """A code value counts as active when it is further than this from 0."""
 
 
 class Autoencoder(Model):
     name, family, title = "autoencoder", "autoencoder", "Autoencoder"
-    summary = "Squeezes images through a small code and rebuilds them; can denoise, hash and find the odd one out."
-    reference = (
-        "Hinton & Salakhutdinov 2006; greedy: Bengio et al. 2007; denoising: Vincent et al. 2010; contractive: Rifai "
-        "et al. 2011; sparse: Ng 2011; hashing: Salakhutdinov & Hinton 2009; Chollet 2016; textbook networks: Géron "
-        "2022, ch. 17; survey: Bank et al. 2020, arXiv:2003.05991"
-    )
-    kinds, value_range = ("image",), "unit"
-    optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
-    phases_when = {"pretrain": "pretrain_steps"}
-    judged, alarms = ("denoising_mse", "mse"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """d(x, g(f(x̃))) + weight · sparsity(f(x̃)) + weight · ‖∂f/∂x‖², per example; x̃ is x, with noise in training."""
@@ -95,6 +66,17 @@ class Autoencoder(Model):
             Phase("autoencoder", self.loss, parameters, when=lambda step, total: step >= first),
             Phase("pretrain", self.layer_loss, parameters, when=lambda step, total: step < first),
         ]
+
+    summary = "Squeezes images through a small code and rebuilds them; can denoise, hash and find the odd one out."
+    reference = (
+        "Hinton & Salakhutdinov 2006; greedy: Bengio et al. 2007; denoising: Vincent et al. 2010; contractive: Rifai "
+        "et al. 2011; sparse: Ng 2011; hashing: Salakhutdinov & Hinton 2009; Chollet 2016; textbook networks: Géron "
+        "2022, ch. 17; survey: Bank et al. 2020, arXiv:2003.05991"
+    )
+    kinds, value_range = ("image",), "unit"
+    optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
+    phases_when = {"pretrain": "pretrain_steps"}
+    judged, alarms = ("denoising_mse", "mse"), ALARMS
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -288,3 +270,12 @@ class Autoencoder(Model):
                 f"halves the image {len(config.channels)} times, but it has {data.size} px",
                 f"give it at most {data.size.bit_length() - 1} values, or set dataset.size to a larger one",
             )
+
+
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": torch.ones_like,
+    "relu": lambda z: (z > 0).float(),
+    "tanh": lambda z: 1 - z.square(),
+    "sigmoid": lambda z: z * (1 - z),
+}
+"""The derivative of each code activation, in terms of its value z."""

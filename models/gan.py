@@ -10,25 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import (
-    Batch,
-    DataSpec,
-    Function,
-    Given,
-    Input,
-    Loss,
-    Model,
-    Optim,
-    Phase,
-    Picture,
-    Problem,
-    Text,
-    alike,
-    batch_rows,
-    batch_size,
-    hyper,
-    nonzero,
-)
+from tui_gen.model import Batch, DataSpec, Function, Given, Input, Loss, Model, Optim, Phase, Picture, Text, nonzero
 from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
@@ -39,6 +21,8 @@ from tui_gen.models.nets.diffaugment import Augment, augmented, refuse_augment
 from tui_gen.models.nets.layers import diversity, refuse_convolutions, refuse_labels
 from tui_gen.models.nets.replay import Memory, ReplayShare, ReplaySize
 from tui_gen.models.nets.settings import listed, step_count
+from tui_gen.params import Problem, hyper
+from tui_gen.sharing import alike, batch_rows, batch_size
 
 LOSSES = {
     "non-saturating": (lambda x, z, e: F.softplus(-x) + e * x + F.softplus(z), lambda z: F.softplus(-z)),
@@ -53,18 +37,6 @@ as 1 − e, the label smoothing, where there is such a target. wasserstein-gp ha
 
 class GAN(Model):
     name, family, title = "gan", "gan", "Generative adversarial network"
-    summary = "A generator learns to fool a discriminator that learns to catch it."
-    reference = (
-        "Goodfellow et al. 2014, arXiv:1406.2661; DCGAN: Radford et al. 2016, arXiv:1511.06434; WGAN: Arjovsky et al. "
-        "2017, arXiv:1701.07875; WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028; LSGAN: Mao et al. 2017, "
-        "arXiv:1611.04076; hinge and spectral norm: Miyato et al. 2018, arXiv:1802.05957; R1: Mescheder et al. 2018, "
-        "arXiv:1801.04406; minibatch discrimination: Salimans et al. 2016, arXiv:1606.03498; DiffAugment: Zhao et al. "
-        "2020, arXiv:2006.10738"
-    )
-    kinds, value_range = ("image", "points"), "signed"
-    arithmetic = ("gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share")
-    optimizers = {name: Optim(lr=2e-4, beta1=0.5, beta2=0.999) for name in ("generator", "discriminator")}
-    judged, together, alarms = ("sliced_wasserstein",), (("loss",), ("D_real", "D_fake")), ALARMS
 
     def generator_loss(self, batch: Batch) -> Loss:
         """What G minimises; its images are left for the discriminator, which learns from the same ones."""
@@ -115,6 +87,18 @@ class GAN(Model):
             Phase("discriminator", self.discriminator_loss, d, after=self.clip_weights, finish=remember),
         ]
 
+    summary = "A generator learns to fool a discriminator that learns to catch it."
+    reference = (
+        "Goodfellow et al. 2014, arXiv:1406.2661; DCGAN: Radford et al. 2016, arXiv:1511.06434; WGAN: Arjovsky et al. "
+        "2017, arXiv:1701.07875; WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028; LSGAN: Mao et al. 2017, "
+        "arXiv:1611.04076; hinge and spectral norm: Miyato et al. 2018, arXiv:1802.05957; R1: Mescheder et al. 2018, "
+        "arXiv:1801.04406; minibatch discrimination: Salimans et al. 2016, arXiv:1606.03498; DiffAugment: Zhao et al. "
+        "2020, arXiv:2006.10738"
+    )
+    kinds, value_range = ("image", "points"), "signed"
+    arithmetic = ("gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share")
+    optimizers = {name: Optim(lr=2e-4, beta1=0.5, beta2=0.999) for name in ("generator", "discriminator")}
+    judged, together, alarms = ("sliced_wasserstein",), (("loss",), ("D_real", "D_fake")), ALARMS
     habits = ("cuts_half",)
     cuts_half = True
     """Whether DiffAugment cuts out half of an image's side, as its paper does."""

@@ -11,28 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import (
-    Batch,
-    DataSpec,
-    Given,
-    Loss,
-    Model,
-    Optim,
-    Phase,
-    Picture,
-    Problem,
-    Text,
-    batch_mean,
-    hyper,
-    nonzero,
-    pooled,
-)
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Text, nonzero
 from tui_gen.models.alarms.vae import ALARMS
 from tui_gen.models.looks import importance_weights, tables
 from tui_gen.models.looks.code_plots import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
 from tui_gen.models.nets.layers import progress, refuse_convolutions, refuse_labels, refuse_unit_range
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Latent, Network, listed, step_count
+from tui_gen.params import Problem, hyper
+from tui_gen.sharing import batch_mean, pooled
 
 ACTIVE = 0.01
 """A code dimension is active when its mean varies by more than this over the data (Burda et al. 2016)."""
@@ -43,21 +30,8 @@ def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
-def active_units(squares: Tensor, means: Tensor) -> Tensor:
-    """How many code dimensions are active, by the mean squares and the means (latent,) of what the encoder gives."""
-    return (squares - means.square() > ACTIVE).sum().float()
-
-
 class VAE(Model):
     name, family, title = "vae", "vae", "Variational autoencoder"
-    summary = "Learns a smooth code for images by compressing and rebuilding them."
-    reference = (
-        "Kingma & Welling 2014, arXiv:1312.6114; β: Higgins et al. 2017; conditional: Sohn et al. 2015; warm-up: "
-        "Bowman et al. 2016, arXiv:1511.06349; free bits: Kingma et al. 2016, arXiv:1606.04934; importance weights: "
-        "Burda et al. 2016, arXiv:1509.00519"
-    )
-    kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
-    arithmetic, judged, alarms = ("beta", "kl_warmup", "free_bits"), ("elbo", "mse", "iw_log_likelihood"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """−ELBO = −E_q log p(x|z) + β · KL(q(z|x) ‖ N(0, I)) in nats, averaged over the batch; metrics per example."""
@@ -77,6 +51,15 @@ class VAE(Model):
         if self.log_sigma is not None:
             metrics["sigma"] = self.log_sigma.exp()
         return reconstruction + config.beta * kl_term, metrics
+
+    summary = "Learns a smooth code for images by compressing and rebuilding them."
+    reference = (
+        "Kingma & Welling 2014, arXiv:1312.6114; β: Higgins et al. 2017; conditional: Sohn et al. 2015; warm-up: "
+        "Bowman et al. 2016, arXiv:1511.06349; free bits: Kingma et al. 2016, arXiv:1606.04934; importance weights: "
+        "Burda et al. 2016, arXiv:1509.00519"
+    )
+    kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
+    arithmetic, judged, alarms = ("beta", "kl_warmup", "free_bits"), ("elbo", "mse", "iw_log_likelihood"), ALARMS
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -188,3 +171,8 @@ class VAE(Model):
         yield from refuse_unit_range("model.likelihood", config.likelihood, "gaussian", data)
         if 0 < config.sigma < 1e-4:
             yield Problem("model.sigma", config.sigma, "is too small", "use at least 1e-4, or 0 to learn it")
+
+
+def active_units(squares: Tensor, means: Tensor) -> Tensor:
+    """How many code dimensions are active, by the mean squares and the means (latent,) of what the encoder gives."""
+    return (squares - means.square() > ACTIVE).sum().float()

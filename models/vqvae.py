@@ -11,22 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import (
-    Batch,
-    DataSpec,
-    Function,
-    Given,
-    Input,
-    Loss,
-    Model,
-    Optim,
-    Phase,
-    Picture,
-    Problem,
-    Text,
-    hyper,
-    pooled,
-)
+from tui_gen.model import Batch, DataSpec, Function, Given, Input, Loss, Model, Optim, Phase, Picture, Text
 from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets import quantisation as nets
@@ -34,23 +19,12 @@ from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
 from tui_gen.models.nets.layers import batch_variance, refuse_convolutions, refuse_labels, refuse_unit_range, uniform
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed
 from tui_gen.models.nets.transformer import CausalTransformer, Dropout, Layers, Temperature, Width
-
-MOST_CODES = 1024
-"""Longest sequence of codes that a prior is asked to learn."""
+from tui_gen.params import Problem, hyper
+from tui_gen.sharing import pooled
 
 
 class VQVAE(Model):
     name, family, title = "vq-vae", "vae", "Vector-quantised VAE"
-    summary = "Writes images in an alphabet of learned code vectors; a second network learns to spell new ones."
-    reference = (
-        "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937; codebook by moving averages: its appendix A.1; "
-        "codes started from data and restarted: Dhariwal et al. 2020, arXiv:2005.00341; transformer prior: Esser, "
-        "Rombach & Ommer 2021, arXiv:2012.09841"
-    )
-    kinds, value_range = ("image", "points"), "unit"
-    arithmetic = ("commitment",)
-    optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
-    judged, alarms = ("mse", "bits_saved"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """Reconstruction + ‖sg[z] − e_k‖² + β ‖z − sg[e_k]‖², k = argminⱼ ‖z − eⱼ‖²: each a mean over its numbers."""
@@ -126,6 +100,17 @@ class VQVAE(Model):
             Phase("vq-vae", self.loss, autoencoder, finish=self.move_codebook, when=first),
             Phase("prior", self.prior_loss, self.prior.parameters(), when=second),
         ]
+
+    summary = "Writes images in an alphabet of learned code vectors; a second network learns to spell new ones."
+    reference = (
+        "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937; codebook by moving averages: its appendix A.1; "
+        "codes started from data and restarted: Dhariwal et al. 2020, arXiv:2005.00341; transformer prior: Esser, "
+        "Rombach & Ommer 2021, arXiv:2012.09841"
+    )
+    kinds, value_range = ("image", "points"), "unit"
+    arithmetic = ("commitment",)
+    optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
+    judged, alarms = ("mse", "bits_saved"), ALARMS
 
     vectors: Tensor
     counts: Tensor
@@ -276,3 +261,7 @@ class VQVAE(Model):
             words = f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}"
             hint = "give it more values, or set dataset.size to a smaller one"
             yield Problem("model.channels", config.channels, words, hint)
+
+
+MOST_CODES = 1024
+"""Longest sequence of codes that a prior is asked to learn."""
