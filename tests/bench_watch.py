@@ -153,7 +153,7 @@ def traffic(root: Path, ssh: str) -> None:
 async def latency(root: Path, ssh: str) -> None:
     """Seconds from an event in the log over there to the mirror, and to the workbench's screen."""
     from tests.shell import screen_text
-    from tui_gen.app.watching import FarRuns
+    from tui_gen.app.far_runs import FarRuns
     from tui_gen.app.workbench import Workbench
     from tui_gen.remote.link import Dialling, RemoteFolder
     from tui_gen.remote.watcher import Watcher

@@ -18,7 +18,7 @@ import torch.fx.experimental.symbolic_shapes  # noqa: F401 - the first gradient 
 
 from tests.attack import forked
 from tui_gen.train.run import following, peers, stopping
-from tui_gen.train.run.link import PeerLink
+from tui_gen.train.run.peer_link import PeerLink
 from tui_gen.world import SLURM, World, hand_over
 
 

@@ -75,7 +75,7 @@ def test_what_a_spreadsheet_would_compute_is_text(root, capsys):
 def test_twelve_runs_have_tables_as_wide_as_the_terminal(tmp_path):
     from tui_gen import catalog as catalogs
     from tui_gen.history.comparison import of_paths
-    from tui_gen.report.comparison import tables
+    from tui_gen.report.comparison_text import tables
 
     paths = [run(tmp_path, f"run-{n}", losses=[float(n)], train__seed=n, model__latent=n + 1) for n in range(12)]
     compared = of_paths(paths, catalogs.read())

@@ -8,7 +8,7 @@ import pytest
 
 from tests.hostile import EVIL
 from tui_gen.draw import attention
-from tui_gen.draw.multiplexer import NAMES, TmuxClient, permitted
+from tui_gen.draw.multiplexers import NAMES, TmuxClient, permitted
 
 
 def client(kind, passes=True):

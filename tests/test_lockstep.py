@@ -24,7 +24,7 @@ from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
-from tui_gen.train.run import following, link, lockstep, peers, pictures
+from tui_gen.train.run import following, lockstep, peer_link, peers, pictures
 from tui_gen.train.run.requests import stops_first
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.world import TORCHRUN, World
@@ -307,9 +307,9 @@ def test_a_rank_0_that_has_yet_to_load_pytorch_may_say_nothing_for_long(monkeypa
 
     monkeypatch.setattr(following.sys, "stderr", io.StringIO())
     here, there = socket.socketpair()
-    other = following.Following(World(1, 3, 1, 3), link=link.PeerLink(there))
+    other = following.Following(World(1, 3, 1, 3), link=peer_link.PeerLink(there))
     other._leave = leave
-    link.PeerLink(here).send(said)
+    peer_link.PeerLink(here).send(said)
     here.close()
     with pytest.raises(Left):
         other._listen()
@@ -320,7 +320,7 @@ def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, 
     """The noise of samples, say, is more than a socket holds: who tells it waits, and somebody has to see why."""
     for name, seconds in (("BEAT", 0.02), ("SILENCE", 0.05), ("LOST", 0.1), ("STUCK", 0.1), ("LEAVING", 0.1)):
         monkeypatch.setattr(peers, name, seconds)
-    monkeypatch.setattr(link, "MOMENT", 0.05)
+    monkeypatch.setattr(peer_link, "MOMENT", 0.05)
     told, ended = [], []
 
     def give_up(reason):
@@ -330,7 +330,7 @@ def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, 
     group = peers.Peers(tmp_path, World(0, 2, 0, 2), lambda words, level: told.append(words), print, give_up)
     ours, held = socket.socketpair()
     group.peers[0].loads = False
-    group._take(group.peers[0], link.PeerLink(ours))
+    group._take(group.peers[0], peer_link.PeerLink(ours))
     telling = threading.Thread(target=group.peers[0].tell, args=["draw"], kwargs={"noise": bytes(5_000_000)})
     telling.start()
     group._watch()
@@ -350,13 +350,13 @@ def test_a_rank_0_that_was_held_hears_that_it_was_given_up(group, monkeypatch):
     for name, seconds in (("BEAT", 0.05), ("LOST", 0.2)):
         monkeypatch.setattr(following, name, seconds)
     here, there = socket.socketpair()
-    other = following.Following(World(1, 3, 1, 3), link=link.PeerLink(there))
+    other = following.Following(World(1, 3, 1, 3), link=peer_link.PeerLink(there))
     other._told, other._leave = True, leave
     with pytest.raises(Left):
         other._beat()
     there.close()
     group, _ = group
-    group._listen_to(group.peers[0], link.PeerLink(here))
+    group._listen_to(group.peers[0], peer_link.PeerLink(here))
     assert group.cause.startswith("rank 1 (elsewhere, process 101): rank 0 has given no sign of life for 0.2 s; see")
 
 

@@ -17,8 +17,8 @@ from tests.pty_terminal import Personality, PtyTerminal
 from tests.splitter import Splitter
 from tests.test_draw_terminal import ANSWERS, XTERM, FakeTerminal
 from tests.waiting import wait_for
-from tui_gen.draw import multiplexer, terminal
-from tui_gen.draw.multiplexer import TmuxClient, named, permitted
+from tui_gen.draw import multiplexers, terminal
+from tui_gen.draw.multiplexers import TmuxClient, named, permitted
 
 ASKED = [b"\x1b7", b"\x1b[>q", b"\x1b8", b"\x1b[K", b"\x1b[c", b"\x1b[6n"]
 """All that any multiplexer, and a terminal that does not say who it is, is asked."""
@@ -93,7 +93,7 @@ def test_each_place_is_asked_what_it_may_hear_and_no_more(name, monkeypatch):
 def test_tmux_tells_what_is_around_it(tmp_path, monkeypatch):
     """Its word goes before COLORTERM, and before the size it makes up where nobody tells it one (3.3a: 16 x 32)."""
     program = tmp_path / "tmux"
-    monkeypatch.setattr(multiplexer, "PATIENCE", 60)
+    monkeypatch.setattr(multiplexers, "PATIENCE", 60)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     environ = {**XTERM, **TMUX, "PATH": f"{tmp_path}:/bin:/usr/bin", "COLORTERM": "truecolor"}
     for features, expected in (
@@ -122,15 +122,15 @@ def test_a_version_answer_goes_before_an_inherited_environment():
     [({}, True), (TMUX, True), (STY, False), ({"TERM": "screen"}, False), ({"DVTM": "1"}, False)],
 )
 def test_an_inherited_claim_of_all_colours_is_not_believed_where_they_are_misread(environ, expected):
-    assert multiplexer.claims_truecolor({**XTERM, "COLORTERM": "truecolor", **environ}) == expected
-    assert not multiplexer.claims_truecolor({**XTERM, **environ})
+    assert multiplexers.claims_truecolor({**XTERM, "COLORTERM": "truecolor", **environ}) == expected
+    assert not multiplexers.claims_truecolor({**XTERM, **environ})
 
 
 def test_an_old_tmux_is_no_place_for_pixels():
     client = TmuxClient(frozenset({"RGB", "sixel"}))
-    assert not multiplexer.hides_sixel("3.6", client) and not multiplexer.hides_sixel("next-3.8", client)
-    assert all("3.6 does" in multiplexer.hides_sixel(version, client) for version in ("3.3a", "3.4", "3.5a", "?"))
-    assert "no sixel" in multiplexer.hides_sixel("3.6", TmuxClient(frozenset({"RGB"})))
+    assert not multiplexers.hides_sixel("3.6", client) and not multiplexers.hides_sixel("next-3.8", client)
+    assert all("3.6 does" in multiplexers.hides_sixel(version, client) for version in ("3.3a", "3.4", "3.5a", "?"))
+    assert "no sixel" in multiplexers.hides_sixel("3.6", TmuxClient(frozenset({"RGB"})))
 
 
 GOOD = (
@@ -144,7 +144,7 @@ BAD = ("\x1b[?2026$p", "\x1b[?2026h", "\x1b[?2048$p", "\x1b[>25u", "\x1b[<u", "\
        "\x1b]52;c;?\x07", "\x1bc", "\x1b#8", "\x9b", "\x90", "\x1b[!p", "\x1b_G unfinished")  # fmt: skip
 
 
-@pytest.mark.parametrize("where", multiplexer.NAMES)
+@pytest.mark.parametrize("where", multiplexers.NAMES)
 def test_only_what_a_multiplexer_knows_is_written_to_it(where):
     assert permitted(GOOD, where) == GOOD
     for bad in BAD:

@@ -19,7 +19,7 @@ from tui_gen.app.steering import announcing
 from tui_gen.draw import attention
 from tui_gen.draw.terminal import Terminal
 from tui_gen.log import event_log
-from tui_gen.notify import hook, record, teller, wishes
+from tui_gen.notify import hook, notice_record, teller, wishes
 from tui_gen.notify.beside import start_teller
 from tui_gen.notify.happenings import AGAIN, HELD, LONGEST, SILENCE, Happening, HappeningWatch, trial
 from tui_gen.report import calling
@@ -273,10 +273,10 @@ def test_the_hook_is_told_once_however_many_tell(tmp_path, monkeypatch):
     for thread in tellers:
         thread.join(60)
     assert out.read_text().splitlines() == ["ended 50"]
-    assert [(line.event, line.failure) for line in record.lines(path)] == [("ended", "")]
+    assert [(line.event, line.failure) for line in notice_record.lines(path)] == [("ended", "")]
     finish(path, "stopped", 60)
     teller.tell(path, time.time() - 1e-3)  # a later session, over already: told by its own moment
-    assert record.failure(path, since) == ""
+    assert notice_record.failure(path, since) == ""
 
 
 def test_a_hook_that_fails_is_said_in_words(tmp_path, monkeypatch):
@@ -288,7 +288,7 @@ def test_a_hook_that_fails_is_said_in_words(tmp_path, monkeypatch):
     finish(path)
     teller.tell(path, since)
     words_of = "the command of notify.command failed (ended): exit status 3: broken"
-    assert record.failure(path, since) == words_of and record.failure(path, time.time()) == ""
+    assert notice_record.failure(path, since) == words_of and notice_record.failure(path, time.time()) == ""
     err = calling.Caller(RunView(path), Outlet(io.StringIO()))
     err._since = since
     assert err.last_word("finished") == words_of
@@ -296,8 +296,8 @@ def test_a_hook_that_fails_is_said_in_words(tmp_path, monkeypatch):
 
 def test_what_is_in_the_record_of_somebody_else_is_passed_over(tmp_path):
     path, _ = running()
-    (path / record.FILE).write_bytes(b"\xff\n{}\n[1]\n" + b'{"t":1.0,"event":"ended","key":"finished:3"}\n')
-    assert [line.key for line in record.lines(path)] == ["finished:3"]
+    (path / notice_record.FILE).write_bytes(b"\xff\n{}\n[1]\n" + b'{"t":1.0,"event":"ended","key":"finished:3"}\n')
+    assert [line.key for line in notice_record.lines(path)] == ["finished:3"]
 
 
 def test_a_process_beside_the_worker_tells_of_one_that_was_killed(tmp_path, monkeypatch):
@@ -306,7 +306,7 @@ def test_a_process_beside_the_worker_tells_of_one_that_was_killed(tmp_path, monk
     path = fake_worker.make_run()
     writer = event_log.EventWriter(path / runs.LOG)
     start_teller(path)
-    wait_for(lambda: record.begun(path), 60)
+    wait_for(lambda: notice_record.begun(path), 60)
     writer.write(events.State(state="running", step=12))
     writer.close()
     wait_for(lambda: out.exists() and out.read_text(), 60)

@@ -19,7 +19,7 @@ from tests.plot_host import write_run, write_sample
 from tests.pty_terminal import KITTY, PtyTerminal
 from tests.waiting import wait_for
 from tui_gen.draw import iterm2, kitty
-from tui_gen.draw.multiplexer import TmuxClient, permitted
+from tui_gen.draw.multiplexers import TmuxClient, permitted
 from tui_gen.draw.placeholders import CELL, MARKS, MOST, colour_of, passed_through, row_of
 from tui_gen.draw.terminal import Replies, decide
 

@@ -19,7 +19,7 @@ from tui_gen.log.event_log import read
 from tui_gen.report.commands import train
 from tui_gen.train.engine.exchange import Exchange
 from tui_gen.train.run import following, peers, pictures
-from tui_gen.train.run.link import PeerLink
+from tui_gen.train.run.peer_link import PeerLink
 from tui_gen.train.run.peers import hello
 from tui_gen.view import RunView
 

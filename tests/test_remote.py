@@ -20,7 +20,7 @@ from tests import fake_worker
 from tests.far import FarMachine, PipeLink
 from tests.waiting import wait_for
 from tui_gen import control, events, launch, presence, remarks, runs
-from tui_gen.app.steering.watching import FarSession, FarView
+from tui_gen.app.steering.far_session import FarSession, FarView
 from tui_gen.history.run_summary import STUB, Summaries
 from tui_gen.log import event_log
 from tui_gen.remote import previews

@@ -26,7 +26,7 @@ from tui_gen.train import cutting
 from tui_gen.train.data import loading
 from tui_gen.train.data.sources import Mapped
 from tui_gen.train.engine import trainer as trainers
-from tui_gen.train.run import checkpoints, record, worker
+from tui_gen.train.run import checkpoints, run_record, worker
 from tui_gen.verdicts import bottleneck
 from tui_gen.view import RunView
 
@@ -146,7 +146,7 @@ def test_a_folder_that_was_emptied_is_no_run_any_more(start):
 
 
 def test_a_log_that_was_removed_is_written_again_whole(start, monkeypatch):
-    monkeypatch.setattr(record, "REMOVAL_PATIENCE", 0.0)
+    monkeypatch.setattr(run_record, "REMOVAL_PATIENCE", 0.0)
     run = start()
     (run.path / "events.jsonl").unlink()
     wait_for(lambda: (run.path / "events.jsonl").exists(), what="the log to be there again")
@@ -159,7 +159,7 @@ def test_a_log_that_was_removed_is_written_again_whole(start, monkeypatch):
 
 def test_whether_a_folder_was_emptied_is_asked_again_where_it_cannot_be_told(start, monkeypatch):
     """A log that is gone from a folder that may not be searched for now: the run waits."""
-    monkeypatch.setattr(record, "REMOVAL_PATIENCE", 0.0)
+    monkeypatch.setattr(run_record, "REMOVAL_PATIENCE", 0.0)
     run, look, closed = start(), os.stat, [True]
 
     def stat(path, **more):

@@ -14,7 +14,7 @@ from tests.far import FarMachine, ssh_script
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import runs
-from tui_gen.app.watching import FarRuns
+from tui_gen.app.far_runs import FarRuns
 from tui_gen.app.workbench import Workbench
 from tui_gen.remote.link import Dialling, LinkError, RemoteFolder, connect
 from tui_gen.remote.messages import MAGIC

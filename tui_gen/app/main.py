@@ -72,7 +72,7 @@ def run_workbench(
 
     more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
     if watcher is not None:
-        from tui_gen.app.watching import FarRuns
+        from tui_gen.app.far_runs import FarRuns
 
         app = Workbench(FarRuns(watcher, model_dirs), **more)
     else:

@@ -26,7 +26,7 @@ from tui_gen.app import garbage
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES
-from tui_gen.app.shell import keys, placeholders
+from tui_gen.app.shell import empty_frames, keys
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_RUN, enabled, label, possible
 from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.layout_memory import LayoutMemory
@@ -128,8 +128,8 @@ class Workbench(TerminalApp):
         self.complete = False
         """Whether every pane is in its place."""
         self._leaving = False
-        rows = placeholders.remembered()
-        first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
+        rows = empty_frames.remembered()
+        first = [empty_frames.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
         self._layouts = LayoutMemory(self.settings)
         self.workspace = Workspace(
             *first, shares=self._layouts.shares, favourites=self._layouts.favourites, id="workspace"

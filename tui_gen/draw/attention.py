@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.draw.multiplexer import TmuxClient
+    from tui_gen.draw.multiplexers import TmuxClient
 
 BELL = "\a"
 LONGEST = 200

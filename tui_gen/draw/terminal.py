@@ -1,6 +1,6 @@
 """What the terminal can show, asked before the application starts.
 
-In two turns, because a multiplexer must not hear most of these questions (tui_gen.draw.multiplexer): who is there is
+In two turns, because a multiplexer must not hear most of these questions (tui_gen.draw.multiplexers): who is there is
 asked first, and only a terminal that said so, and that is none, is asked the rest.
 
     first   CSI > q   name and version
@@ -33,8 +33,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from tui_gen.draw import attention
-from tui_gen.draw import multiplexer as places
-from tui_gen.draw.multiplexer import TmuxClient
+from tui_gen.draw import multiplexers
+from tui_gen.draw.multiplexers import TmuxClient
 from tui_gen.draw.signals import ENDING
 
 CHOICES = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
@@ -154,8 +154,8 @@ def probe(
             budget = BUDGET_SSH if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY") else BUDGET
         data, round_trip = _converse(read_fd, write_fd, environ, budget, _DRAIN if drain is None else drain)
         replies = parse(data)
-        if places.named(environ, replies.name) == "tmux":
-            client = places.tmux_client(environ)
+        if multiplexers.named(environ, replies.name) == "tmux":
+            client = multiplexers.tmux_client(environ)
     replies = replies._replace(cell=_cell(replies, write_fd, client))
     return decide(replies, graphics, source, environ, tty, round_trip, client)
 
@@ -222,7 +222,7 @@ def decide(
 ) -> Terminal:
     """The Terminal for these replies; `graphics` is the user's choice or auto. No input or output."""
     term = environ.get("TERM", "")
-    multiplexer = places.named(environ, replies.name)
+    multiplexer = multiplexers.named(environ, replies.name)
     tmux = ""
     if multiplexer == "tmux":
         tmux = replies.version if replies.name.lower() == "tmux" and replies.version else "?"
@@ -245,7 +245,7 @@ def decide(
         renderer, reason = "kitty", "the terminal answered the kitty graphics query"
     elif tmux and client is not None and client.shows_placeholders:
         renderer, reason = "kitty", "the terminal around tmux has kitty graphics, and tmux passes them on"
-    elif replies.sixel and replies.cell and tmux and (why_not := places.hides_sixel(tmux, client)):
+    elif replies.sixel and replies.cell and tmux and (why_not := multiplexers.hides_sixel(tmux, client)):
         renderer, reason = "halfblock", why_not
     elif replies.sixel and replies.cell:
         renderer, reason = "sixel", "the terminal reports sixel graphics" + (" (through tmux)" if tmux else "")
@@ -254,7 +254,7 @@ def decide(
     else:
         renderer = "halfblock"
         reason = "the terminal reports no pixel graphics" if replies.fence else "the terminal did not answer"
-        if tmux and client is not None and client.kind.lower().startswith(places.PLACEHOLDING):
+        if tmux and client is not None and client.kind.lower().startswith(multiplexers.PLACEHOLDING):
             reason = client.lacking
     largest = replies.largest
     if client is not None and client.kind.startswith("XTerm"):
@@ -288,7 +288,7 @@ def _colours(replies: Replies, multiplexer: str, client: TmuxClient | None, envi
         return "truecolor" if replies.truecolor else "256"
     if client is not None:
         return "truecolor" if "RGB" in client.features else "256"
-    if places.claims_truecolor(environ, replies.name):
+    if multiplexers.claims_truecolor(environ, replies.name):
         return "truecolor"
     return "256" if multiplexer else ""
 
@@ -365,9 +365,9 @@ def _converse(
     data, first = b"", None
     # OSError and termios.error: the terminal went away while we asked
     with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
-        data, first = _exchange(read_fd, write_fd, places.VERSION, budget, drain)
+        data, first = _exchange(read_fd, write_fd, multiplexers.VERSION, budget, drain)
         who = parse(data)
-        if who.fence and not places.named(environ, who.name):
+        if who.fence and not multiplexers.named(environ, who.name):
             more = _KITTY + _THEN + (_LARGEST if who.sixel else b"")
             data += _exchange(read_fd, write_fd, more, max(budget, 3 * (first or 0)), drain)[0]
     return data, first
@@ -381,7 +381,7 @@ def _exchange(
     DECSC and DECRC keep cursor and colours; the blank line hides what a very old terminal may have printed.
     """
     start = time.monotonic()
-    view = memoryview(b"\x1b7" + questions + b"\x1b8\x1b[K" + places.DEVICE + places.POSITION)
+    view = memoryview(b"\x1b7" + questions + b"\x1b8\x1b[K" + multiplexers.DEVICE + multiplexers.POSITION)
     while view:
         if not select.select([], [write_fd], [], budget)[1]:
             return b"", None  # nobody reads our output

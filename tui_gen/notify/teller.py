@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tui_gen.notify import hook, wishes
 from tui_gen.notify.happenings import HappeningWatch
-from tui_gen.notify.record import NoticeRecord
+from tui_gen.notify.notice_record import NoticeRecord
 from tui_gen.view import RunView
 
 LOOK = 0.5

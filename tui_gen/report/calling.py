@@ -10,7 +10,7 @@ import contextlib
 import time
 
 from tui_gen.draw import attention
-from tui_gen.notify import hook, record, wishes
+from tui_gen.notify import hook, notice_record, wishes
 from tui_gen.notify.happenings import Happening, HappeningWatch
 from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
@@ -78,8 +78,8 @@ class Caller:
         if not self._wishes.wants(event, "hook"):
             return ""
         begun = time.monotonic()
-        while time.monotonic() - begun < (patience if record.begun(self.view.path) else UNHEARD):
-            if any(line.event == event and line.t >= self._since for line in record.lines(self.view.path)):
+        while time.monotonic() - begun < (patience if notice_record.begun(self.view.path) else UNHEARD):
+            if any(line.event == event and line.t >= self._since for line in notice_record.lines(self.view.path)):
                 break
             time.sleep(PAUSE)
-        return record.failure(self.view.path, self._since)
+        return notice_record.failure(self.view.path, self._since)

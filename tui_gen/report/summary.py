@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 from tui_gen import events, quality, remedy, runs
-from tui_gen.draw.multiplexer import claims_truecolor
+from tui_gen.draw.multiplexers import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.lines import aligned
 from tui_gen.pictures import read_png

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tui_gen import runs
 from tui_gen.app.background import away
 from tui_gen.draw import attention
-from tui_gen.notify import record, wishes
+from tui_gen.notify import notice_record, wishes
 from tui_gen.notify.happenings import Happening, HappeningWatch, trial
 from tui_gen.replay import ReplayView
 from tui_gen.view import RunView
@@ -125,7 +125,7 @@ class Announcer:
         return news
 
     async def _look_at_hook(self, path: Path) -> None:
-        words = await away(record.failure, path, self._began)
+        words = await away(notice_record.failure, path, self._began)
         if words and words not in self._failures:
             self._failures.add(words)
             self._notices.tell(words, "warning")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Pane, class_of, make
 from tui_gen.app.panes.registry import PANES, row
-from tui_gen.app.shell import arrangement, keys, placeholders
+from tui_gen.app.shell import arrangement, empty_frames, keys
 from tui_gen.app.shell.settings import read_keys
 from tui_gen.app.steering import comparing
 from tui_gen.app.terminal.private import lay_out
@@ -137,7 +137,7 @@ class Furnishing:
         if stage.view is not None:
             await self.crew.conductor.show_config()
         if stage.models is not None:
-            placeholders.remember(stage.models.first_rows())
+            empty_frames.remember(stage.models.first_rows())
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(stage) if binding.id})
         if keymap:
             self.app.set_keymap(keys.given_way(stage, keymap))
@@ -154,7 +154,7 @@ class Furnishing:
     @staticmethod
     def _frames(panes: Sequence[Pane]) -> list[Pane]:
         """Those that are still empty."""
-        return [pane for pane in panes if isinstance(pane, placeholders.EmptyFrame)]
+        return [pane for pane in panes if isinstance(pane, empty_frames.EmptyFrame)]
 
     @staticmethod
     async def _imported(frames: Sequence[Pane]) -> None:

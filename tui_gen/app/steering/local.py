@@ -1,4 +1,4 @@
-"""Whose runs a workbench deals with, and who does it: those of this machine. `app/watching.py` has another's."""
+"""Whose runs a workbench deals with, and who does it: those of this machine. `app/far_runs.py` has another's."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
-from tui_gen.draw.multiplexer import permitted
+from tui_gen.draw.multiplexers import permitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,7 +8,7 @@ from pathlib import Path
 from tui_gen import catalog as catalogs
 from tui_gen import runs
 from tui_gen.history.comparison import LEAST, MOST, metrics_of, of_paths
-from tui_gen.report import comparison, stdout
+from tui_gen.report import comparison_text, stdout
 from tui_gen.report.commands.options import PLACE, graphics_option, models_option, runs_option
 from tui_gen.report.stdout import coloured, terminal_width, unicode_ok, width_of
 
@@ -39,23 +39,23 @@ def run(args: argparse.Namespace, root: Path) -> int:
     for one in compared:
         one.view.read_all()
     try:
-        metric = comparison.named_metric(compared, args.metric) if args.metric else next(iter(metrics_of(compared)), "")
+        metric = comparison_text.named_metric(compared, args.metric) if args.metric else next(iter(metrics_of(compared)), "")
     except ValueError as error:
         raise runs.RunError(str(error)) from None
     if args.csv:
         if args.metric:
-            comparison.csv_values(compared, metric, out)
+            comparison_text.csv_values(compared, metric, out)
         else:
-            comparison.csv_table(compared, catalog, out)
+            comparison_text.csv_table(compared, catalog, out)
         return 0
-    for line in comparison.key_lines(compared, plain=not unicode_ok(out)):
+    for line in comparison_text.key_lines(compared, plain=not unicode_ok(out)):
         out.drawn(line)
     if metric and (args.metric or out.isatty()):
         out.line()
         shape = {"colour": coloured(out), "unicode": unicode_ok(out)}
-        for line in comparison.plot(compared, metric, width_of(out), **shape):
+        for line in comparison_text.plot(compared, metric, width_of(out), **shape):
             out.drawn(line)
-    for line in comparison.tables(compared, catalog, terminal_width(out)):
+    for line in comparison_text.tables(compared, catalog, terminal_width(out)):
         out.drawn(line)
     return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gen import presence, world
 from tui_gen.train.run import stopping
 from tui_gen.train.run.following import Following
-from tui_gen.train.run.link import PeerLink
+from tui_gen.train.run.peer_link import PeerLink
 from tui_gen.train.run.worker import Worker
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from tui_gen.batch import TERMINATED
 from tui_gen.quantities import span
 from tui_gen.train.run import output, stopping
-from tui_gen.train.run.link import Message, PeerLink
+from tui_gen.train.run.peer_link import Message, PeerLink
 from tui_gen.train.run.peers import ARRIVAL, BEAT, LEAST, LOST, hello
 from tui_gen.world import SLURM, TORCHRUN, World
 

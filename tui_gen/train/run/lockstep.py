@@ -23,7 +23,7 @@ from tui_gen.train.cutting import Check
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler, sampled
 from tui_gen.train.quality.reference import QualityError
 from tui_gen.train.run import pictures
-from tui_gen.train.run.link import Message
+from tui_gen.train.run.peer_link import Message
 from tui_gen.train.run.pictures import from_bytes, in_bytes
 from tui_gen.train.shown.rows import Rows
 

@@ -1,7 +1,7 @@
 """One run from its directory's point of view: steps, cadences, requests, and what is written down.
 
 The training thread alone writes. Requests reach it at step boundaries. What happens where nothing can be written is in
-`tui_gen.train.run.record`.
+`tui_gen.train.run.run_record`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tui_gen.train.run.computing import Computing
 from tui_gen.train.run.lockstep import Lockstep, OneProcess
 from tui_gen.train.run.planned import plan_of
 from tui_gen.train.run.ranking import Rank
-from tui_gen.train.run.record import Gone, RunRecord
+from tui_gen.train.run.run_record import Gone, RunRecord
 from tui_gen.train.run.requests import answer, stops_first
 from tui_gen.train.run.rolling_back import Rollbacks
 from tui_gen.train.run.showing import Measurements

@@ -32,7 +32,7 @@ from tui_gen.files import open_log
 from tui_gen.quantities import duration, span
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.order import ALIKE, At, Whereabouts
-from tui_gen.train.run.link import Message, PeerLink
+from tui_gen.train.run.peer_link import Message, PeerLink
 from tui_gen.world import PATIENCE_VARIABLE, TORCHRUN, World, interface
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tui_gen.train.cutting import Check, Cut, Stopped
 from tui_gen.train.engine.building import ours
 from tui_gen.train.engine.devices import evaluating, put_random_state, random_state, wait_for
 from tui_gen.train.engine.ranks import share_of
-from tui_gen.train.run.link import Message
+from tui_gen.train.run.peer_link import Message
 from tui_gen.train.shown.rows import ALONG, Rows, part
 
 if TYPE_CHECKING:

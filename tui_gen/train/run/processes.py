@@ -23,7 +23,7 @@ from tui_gen.train.engine.building import TrainingError, build_model
 from tui_gen.train.engine.devices import be_deterministic, enter, pick_device
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import other_runs
-from tui_gen.train.run.link import Message
+from tui_gen.train.run.peer_link import Message
 from tui_gen.train.run.peers import ARRIVAL, FOREVER
 from tui_gen.world import SLURM, World
 

@@ -28,7 +28,7 @@ from tui_gen.train.run.accounts import Accounts
 from tui_gen.train.run.agenda import Agenda
 from tui_gen.train.run.alerts import Health
 from tui_gen.train.run.offences import Offence
-from tui_gen.train.run.record import RunRecord
+from tui_gen.train.run.run_record import RunRecord
 
 RECENT = 1000
 """Steps after which a warning is of the past: nobody who goes back means to undo so much for it."""

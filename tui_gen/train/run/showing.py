@@ -16,7 +16,7 @@ from tui_gen.train.cutting import Check, Cut, Stopped, TooSlow, cuttable, patien
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run.faults import words_of
-from tui_gen.train.run.record import RunRecord
+from tui_gen.train.run.run_record import RunRecord
 from tui_gen.train.shown.previews import Previewer
 
 

@@ -12,7 +12,7 @@ from tui_gen.app.steering.local import LocalRuns, Parts
 from tui_gen.app.steering.queue_keeper import QueueKeeper
 from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.steering.run_actions import RunActions
-from tui_gen.app.steering.watching import FarSession
+from tui_gen.app.steering.far_session import FarSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
