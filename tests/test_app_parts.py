@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from tui_gen.app.shell.parts import made_of
 from tui_gen.app.far_runs import FarForker, FarQueueKeeper, FarRecordActions, FarRunActions
+from tui_gen.app.shell.parts import made_of
 from tui_gen.app.workbench import Workbench
 
 

@@ -68,7 +68,7 @@ def test_a_process_that_ends_amid_leaves_the_rest_to_be_read(log, share):
     with open(os.dup(memory), "wb") as parts:
         prefetch.write_parts(log, parts)
         parts.truncate(int(share * parts.tell()))
-    prefetch._begun[log] = prefetch.Reading(0, memory)
+    prefetch._begun[log] = prefetch.ReadAhead(0, memory)
     view = RunView.read(log.parent)
     assert state_of(view) == read_by_itself(log)
 
@@ -81,7 +81,7 @@ def test_a_process_that_hangs_is_not_waited_for_and_for_a_first_part_not_at_all(
         prefetch.write_parts(log, file)
         file.truncate(parts * (prefetch.HEAD + int.from_bytes(os.pread(memory, prefetch.HEAD, 0), "little")))
     hanging = subprocess.Popen(["sleep", "600"])
-    prefetch._begun[log] = prefetch.Reading(hanging.pid, memory)
+    prefetch._begun[log] = prefetch.ReadAhead(hanging.pid, memory)
     view = RunView(log.parent)
     assert view.poll(0.0) and view.step, "the first look found nothing"
     view.read_all()

@@ -181,7 +181,7 @@ def test_a_slow_run_becomes_the_curves_that_the_plain_reader_makes(tmp_path_fact
     plain._follower = event_log.Follower(run / "events.jsonl")
     with tempfile.TemporaryFile() as parts:
         prefetch.write_parts(run / "events.jsonl", parts)
-        reading = prefetch.Reading(0, os.dup(parts.fileno()))
+        reading = prefetch.ReadAhead(0, os.dup(parts.fileno()))
     handed_over._follower = prefetch.Prefetched(run / "events.jsonl", Reader().decode, reading)
     for view in (fast, plain, handed_over):
         view.read_all()

@@ -9,7 +9,7 @@ from tui_gen import params
 from tui_gen.params import Problem
 
 
-class Train(Protocol):
+class TrainTable(Protocol):
     """What is looked at of a `config.TrainConfig`."""
 
     steps: int
@@ -21,7 +21,7 @@ class Train(Protocol):
     device: str
 
 
-def contradictions(train: Train, lengths_valid: bool) -> Iterable[Problem]:
+def contradictions(train: TrainTable, lengths_valid: bool) -> Iterable[Problem]:
     """What a `[train]` table contradicts itself in, and a device that there cannot be."""
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen.app.background import away
+from tui_gen.app.steering.far_session import FarSession
 from tui_gen.app.steering.forker import Forker
 from tui_gen.app.steering.form_actions import FormActions
 from tui_gen.app.steering.local import LocalRuns, Parts
 from tui_gen.app.steering.queue_keeper import QueueKeeper
 from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.steering.run_actions import RunActions
-from tui_gen.app.steering.far_session import FarSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

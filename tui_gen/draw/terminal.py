@@ -32,8 +32,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
-from tui_gen.draw import attention
-from tui_gen.draw import multiplexers
+from tui_gen.draw import attention, multiplexers
 from tui_gen.draw.multiplexers import TmuxClient
 from tui_gen.draw.signals import ENDING
 

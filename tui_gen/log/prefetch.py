@@ -38,7 +38,7 @@ HEAD = 8
 """Bytes before a part that tell its length."""
 
 
-class Part(NamedTuple):
+class ReadPart(NamedTuple):
     """Some events of a log, and where what follows them begins."""
 
     events: list[Event]
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     restarted: bool
 
 
-class Reading:
+class ReadAhead:
     """What the process `pid` reads of a log, in the memory behind a file descriptor."""
 
     def __init__(self, pid: int, memory: int) -> None:
@@ -55,7 +55,7 @@ class Reading:
         self._offset = 0
         self._last = -math.inf
 
-    def next(self) -> Part | None:
+    def next(self) -> ReadPart | None:
         """The part that was found next; None where there is none yet, or no more: then it is `over`."""
         ended = self._ended()
         size = int.from_bytes(os.pread(self._memory, HEAD, self._offset), "little")
@@ -63,7 +63,7 @@ class Reading:
         if size and len(data) == size:
             self._offset += HEAD + size
             self._last = time.monotonic()
-            part: Part = pickle.loads(data)  # of a process that is ours
+            part: ReadPart = pickle.loads(data)  # of a process that is ours
             return part
         if ended or time.monotonic() - self._last > PATIENCE:
             self.close()
@@ -96,7 +96,7 @@ class Reading:
             self._pid = 0
 
 
-_begun: dict[Path, Reading] = {}
+_begun: dict[Path, ReadAhead] = {}
 
 
 def begin(path: Path) -> None:
@@ -107,7 +107,7 @@ def begin(path: Path) -> None:
         if hasattr(os, "memfd_create") and len(os.sched_getaffinity(0)) > 1 and path.stat().st_size >= LONG:
             memory = os.memfd_create("tui-gen")
             if pid := os.fork():
-                _begun[path] = Reading(pid, memory)
+                _begun[path] = ReadAhead(pid, memory)
             else:
                 _read(path, memory)
 
@@ -121,7 +121,7 @@ def follower(path: Path, decode: Decode) -> Follower:
 class Prefetched(Follower):
     """Takes what another process reads of the log, then goes on reading by itself."""
 
-    def __init__(self, path: Path, decode: Decode, reading: Reading) -> None:
+    def __init__(self, path: Path, decode: Decode, reading: ReadAhead) -> None:
         super().__init__(path, decode=decode)
         self._reading = reading
 
@@ -158,7 +158,7 @@ def write_parts(path: Path, file: BinaryIO) -> None:
     follower, size = Follower(path, decode=Reader().decode), FIRST
     while True:
         found, size = list(together(follower.poll(size))), CHUNK
-        data = pickle.dumps(Part(found, follower.place, follower.behind, follower.restarted), 5)
+        data = pickle.dumps(ReadPart(found, follower.place, follower.behind, follower.restarted), 5)
         file.write(len(data).to_bytes(HEAD, "little") + data)
         file.flush()
         if not follower.behind:

@@ -35,14 +35,14 @@ class At(NamedTuple):
         return f"exchange {self.number:,}, {self.words}"
 
 
-class Place:
-    """Between two exchanges: what came next when all were here the last time, and the places it has led to so far."""
+class Crossing:
+    """Between two exchanges: what came next when all were here the last time, and the crossings it has led to."""
 
     __slots__ = ("after", "next")
 
     def __init__(self) -> None:
         self.next = ""
-        self.after: dict[str, Place] = {}
+        self.after: dict[str, Crossing] = {}
 
 
 class Order:
@@ -52,8 +52,8 @@ class Order:
     def __init__(self, rank: int, ask: Callable[[bytes], list[bytes]]) -> None:
         self.rank, self._ask = rank, ask
         self.at = At()
-        self._begin = self._here = Place()
-        self._places = 0
+        self._begin = self._here = Crossing()
+        self._crossings = 0
 
     def come_to(self, words: str) -> None:
         """The next exchange, or BEGIN or END, is what these words say. Raises Apart where it is not for all, and what
@@ -66,11 +66,11 @@ class Order:
         self.at = At(number, words)
         there = here.after.get(words)
         if there is None:
-            there = here.after[words] = Place()
-            self._places += 1
+            there = here.after[words] = Crossing()
+            self._crossings += 1
         if words == BEGIN:
-            if self._places > MOST:  # the same on all
-                self._begin, self._places = Place(), 0
+            if self._crossings > MOST:  # the same on all
+                self._begin, self._crossings = Crossing(), 0
             there = self._begin
         self._here = there
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tui_gen.verdicts.network import Network
 
 
-class Previews:
+class FarPreviews:
     """The previews of a run of another machine, which come when they are looked at."""
 
     def __init__(self, watcher: Watcher) -> None:
@@ -53,7 +53,7 @@ class Previews:
 class FarView(RunView):
     """A run of another machine."""
 
-    previews: Previews | None = None
+    previews: FarPreviews | None = None
 
     def poll(self, patience: float | None = None) -> set[str]:
         """What changed; previews also where one came that was asked for."""
@@ -68,7 +68,7 @@ class FarView(RunView):
 class FarReplay(ReplayView):
     """A replay of a run of another machine."""
 
-    previews: Previews | None = None
+    previews: FarPreviews | None = None
 
     def poll(self, patience: float | None = None) -> set[str]:
         """As that of the run itself."""
@@ -106,14 +106,14 @@ class FarSession(Session):
         """A run, once its log is here. Raises OSError where it cannot be had."""
         self._open(path)
         view = FarView.begin(path)
-        view.previews = Previews(self.watcher)
+        view.previews = FarPreviews(self.watcher)
         return view
 
     def replay(self, path: Path, pace: Pace) -> RunView:
         """A run replayed at a pace, once all of it is here."""
         self.fetch(path)
         view = FarReplay(path, pace)
-        view.previews = Previews(self.watcher)
+        view.previews = FarPreviews(self.watcher)
         view.poll()
         return view
 

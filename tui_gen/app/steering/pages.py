@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
 
 
-class Reader(Stage, Protocol):
+class PageStage(Stage, Protocol):
     """The workbench, seen by what is opened on it."""
 
     settings: Settings
@@ -38,7 +38,7 @@ class Reader(Stage, Protocol):
 class Pages:
     """Opens them."""
 
-    def __init__(self, stage: Reader) -> None:
+    def __init__(self, stage: PageStage) -> None:
         self.stage = stage
 
     def action_help(self) -> None:

@@ -39,7 +39,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     for one in compared:
         one.view.read_all()
     try:
-        metric = comparison_text.named_metric(compared, args.metric) if args.metric else next(iter(metrics_of(compared)), "")
+        first = next(iter(metrics_of(compared)), "")
+        metric = comparison_text.named_metric(compared, args.metric) if args.metric else first
     except ValueError as error:
         raise runs.RunError(str(error)) from None
     if args.csv:

@@ -16,7 +16,7 @@ PLACE = "a directory, its name or the beginning of it"
 RUN = f"{PLACE}; latest, or nothing, is the newest run"
 
 
-class Parser(Protocol):
+class OptionTaker(Protocol):
     """A parser of argparse, or a group of one."""
 
     def add_argument(self, *names: str, **settings: Any) -> argparse.Action: ...
@@ -27,13 +27,13 @@ def default(top: bool, value: Any) -> Any:
     return value if top else argparse.SUPPRESS
 
 
-def runs_option(parser: Parser, top: bool = False) -> None:
+def runs_option(parser: OptionTaker, top: bool = False) -> None:
     """`--runs DIR`."""
     words = "the folder of runs (default: $TUI_GEN_RUNS or ./runs)"
     parser.add_argument("--runs", metavar="DIR", help=words, default=default(top, None))
 
 
-def models_option(parser: Parser, top: bool = False) -> None:
+def models_option(parser: OptionTaker, top: bool = False) -> None:
     """`--models DIR` and `--trust DIR`, as often as needed."""
     words = "a folder of your own model files"
     parser.add_argument(
@@ -43,7 +43,7 @@ def models_option(parser: Parser, top: bool = False) -> None:
     parser.add_argument("--trust", metavar="DIR", action="append", help=words, default=default(top, []))
 
 
-def training_options(parser: Parser, top: bool = False) -> None:
+def training_options(parser: OptionTaker, top: bool = False) -> None:
     """How a run is trained: `--set`, `--device`, `--processes`, `--name`, `--resume-if-begun`, `--replay-edits`,
     `--detach`, `--notify`."""
     parser.add_argument(
@@ -66,7 +66,7 @@ def training_options(parser: Parser, top: bool = False) -> None:
     parser.add_argument("--notify", metavar="COMMAND", type=named, help=words, default=default(top, None))
 
 
-def style_options(parser: Parser, top: bool = False) -> None:
+def style_options(parser: OptionTaker, top: bool = False) -> None:
     """How a run is shown: `--json`, `--plain`, `--every`, `--graphics`, `--theme`, `--budget`."""
     words = "one JSON object a line"
     parser.add_argument("--json", action="store_true", help=words, default=default(top, False))
@@ -81,12 +81,12 @@ def style_options(parser: Parser, top: bool = False) -> None:
     parser.add_argument("--budget", metavar="BYTES", type=byte_rate, help=words, default=default(top, None))
 
 
-def graphics_option(parser: Parser, words: str, top: bool = False) -> None:
+def graphics_option(parser: OptionTaker, words: str, top: bool = False) -> None:
     """`--graphics`."""
     parser.add_argument("--graphics", choices=GRAPHICS, help=words, default=default(top, None))
 
 
-def json_option(parser: Parser, words: str) -> None:
+def json_option(parser: OptionTaker, words: str) -> None:
     """`--json`."""
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=words)
 

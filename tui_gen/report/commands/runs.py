@@ -20,7 +20,7 @@ from tui_gen.params import nearest
 from tui_gen.progress import steps
 from tui_gen.quantities import ago
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import PLACE, Parser, json_option, runs_option
+from tui_gen.report.commands.options import PLACE, OptionTaker, json_option, runs_option
 from tui_gen.report.stdout import coloured, terminal_width
 from tui_gen.runs import RunInfo
 from tui_gen.states import ANSI, state_look
@@ -50,7 +50,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     runs_option(parser)
 
 
-def where_option(parser: Parser, words: str) -> None:
+def where_option(parser: OptionTaker, words: str) -> None:
     """`--where EXPRESSION`."""
     parser.add_argument("--where", metavar="EXPRESSION", type=expression, help=words)
 

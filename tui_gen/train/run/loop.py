@@ -32,9 +32,9 @@ from tui_gen.train.run.computing import Computing
 from tui_gen.train.run.lockstep import Lockstep, OneProcess
 from tui_gen.train.run.planned import plan_of
 from tui_gen.train.run.ranking import Rank
-from tui_gen.train.run.run_record import Gone, RunRecord
 from tui_gen.train.run.requests import answer, stops_first
 from tui_gen.train.run.rolling_back import Rollbacks
+from tui_gen.train.run.run_record import Gone, RunRecord
 from tui_gen.train.run.showing import Measurements
 from tui_gen.train.run.yielding import Yielding
 from tui_gen.train.shown.previews import Previewer

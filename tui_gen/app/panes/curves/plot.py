@@ -56,7 +56,7 @@ def _apart(cell: PlotCell, other: PlotCell) -> int:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPlot:
     """A frame, the legend rows above it included."""
 
     rows: list[Row]
@@ -136,7 +136,7 @@ class PlotView(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.panel: Panel | None = None
-        self.drawing: Drawn | None = None
+        self.drawing: DrawnPlot | None = None
         self._plot = Plot()
         self._looks: dict[str, Style] = {}
         self._own: Style | None = None
@@ -181,7 +181,7 @@ class PlotView(Widget):
             if chosen:
                 rows[0] = [(rows[0][0][0], "title.chosen"), *rows[0][1:]]
             rows = [fit_row([], width)] * (height - len(rows)) + rows
-        before, self.drawing = self.drawing, Drawn(rows, frame, count)
+        before, self.drawing = self.drawing, DrawnPlot(rows, frame, count)
         if before is None or len(before.rows) != len(rows) or before.frame.width != width:
             self.refresh()
             return
@@ -268,7 +268,7 @@ class PlotView(Widget):
         return PlotCell(x, min(max(event.y, above + area.y), above + area.y + area.height - 1))
 
     @staticmethod
-    def _box(selection: tuple[PlotCell, PlotCell], drawing: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _box(selection: tuple[PlotCell, PlotCell], drawing: DrawnPlot) -> tuple[tuple[int, int], tuple[int, int]]:
         """Columns and rows of what is selected: all rows unless it is some rows high."""
         (x, y), (x1, y1) = selection
         rows = (min(y, y1), max(y, y1))
