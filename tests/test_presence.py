@@ -181,7 +181,7 @@ def test_a_deleted_run_cannot_be_held(run, monkeypatch):
         fcntl.flock(handle, kind)
         return True
 
-    monkeypatch.setattr(presence, "_attempt", attempt)
+    monkeypatch.setattr(presence, "attempt", attempt)
     with pytest.raises(RunError, match=r"cannot write in .*: No such file"):
         runs.claim(run)
     assert not run.exists() and gone

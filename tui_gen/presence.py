@@ -190,7 +190,7 @@ def held(run: Path | str) -> bool | None:
     except (OSError, ValueError):
         return None
     try:
-        return not _attempt(handle, fcntl.LOCK_SH)
+        return not attempt(handle, fcntl.LOCK_SH)
     except OSError:
         return None
     finally:
@@ -295,7 +295,7 @@ def mtime(path: Path | str) -> float:
         return 0.0
 
 
-def _attempt(handle: int, kind: int) -> bool:
+def attempt(handle: int, kind: int) -> bool:
     """Try to lock an open file. Raises OSError where its file system has no locks."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
@@ -373,10 +373,10 @@ class Hold:
                 raise
             keep = False
             try:
-                if _attempt(handle, fcntl.LOCK_EX):
+                if attempt(handle, fcntl.LOCK_EX):
                     # It may have been deleted between the two calls; then the one that is there now counts.
                     keep = self.certain = self._in_place(handle)
-                elif not _attempt(handle, fcntl.LOCK_SH) or time.monotonic() > deadline:
+                elif not attempt(handle, fcntl.LOCK_SH) or time.monotonic() > deadline:
                     raise Taken
             except OSError as error:
                 if error.errno not in NO_LOCKS:

@@ -138,6 +138,7 @@ def _read(data: bytes) -> tuple[Remarks, dict[str, Any]]:
 @contextlib.contextmanager
 def _alone(path: Path | str) -> Iterator[None]:
     """Keep others from writing meanwhile. Raises OSError; where the file system has no locks, nobody is kept."""
+    # Not filelock's: the folder itself is locked, so that no file more lies in every run.
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + PATIENCE

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from tui_gen import presence
 from tui_gen.bounds import Name
 from tui_gen.files import read_regular
 
@@ -64,17 +65,14 @@ class NoticeRecord:
 
     def __init__(self, run: Path, wanted: Callable[[], bool]) -> None:
         self._run = run
+        # Not filelock's: the file that is locked is the record itself, and filelock 3 empties what it locks.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(run / FILE, flags, 0o600)
         try:
-            while True:
-                try:
-                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not wanted():
-                        raise TimeoutError from None
-                    time.sleep(LOOK)
+            while not presence.attempt(self._file, fcntl.LOCK_EX):
+                if not wanted():
+                    raise TimeoutError
+                time.sleep(LOOK)
         except BaseException:
             os.close(self._file)
             raise
