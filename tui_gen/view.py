@@ -17,7 +17,7 @@ import numpy as np
 
 from tui_gen import events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
-from tui_gen.draw.curves import Series
+from tui_gen.draw.series import Series
 from tui_gen.headline import headline
 from tui_gen.log import event_log, prefetch
 from tui_gen.log.gathering import Gathering

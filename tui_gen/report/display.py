@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_gen import events
-from tui_gen.draw.curves import Series
 from tui_gen.draw.scales import extent, worth
+from tui_gen.draw.series import Series
 from tui_gen.draw.spark import BARS
 from tui_gen.progress import preparation, speed, where
 from tui_gen.quantities import duration, metric

@@ -26,7 +26,8 @@ from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.app.panes.losses.going import figure
 from tui_gen.draw.canvas import Mark, legend_glyph
-from tui_gen.draw.curves import Level, Series
+from tui_gen.draw.curves import Level
+from tui_gen.draw.series import Series
 from tui_gen.history.comparison import LEAST, MOST, ComparedRun, metrics_of, of_paths, shared_levels
 from tui_gen.history.comparison_rows import TableCell, results_rows, settings_rows
 from tui_gen.marks import marks_of

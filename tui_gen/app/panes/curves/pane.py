@@ -18,7 +18,8 @@ from tui_gen.app.panes.curves.plot import PlotView
 from tui_gen.app.panes.curves.sections import in_sections, section_of
 from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
-from tui_gen.draw.curves import FrameOptions, Level, Series
+from tui_gen.draw.curves import FrameOptions, Level
+from tui_gen.draw.series import Series
 from tui_gen.marks import noted
 from tui_gen.verdicts.panels import Panel
 

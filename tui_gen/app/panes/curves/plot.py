@@ -23,7 +23,7 @@ from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.text import Row, fit_row, width_of
 
 if TYPE_CHECKING:
-    from tui_gen.draw.curves import Series
+    from tui_gen.draw.series import Series
     from tui_gen.draw.terminal import Terminal
     from tui_gen.verdicts.panels import Panel
 

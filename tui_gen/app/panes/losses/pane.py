@@ -15,7 +15,8 @@ from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.losses.going import GoingLine, figure
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.draw.canvas import Mark
-from tui_gen.draw.curves import Level, Series
+from tui_gen.draw.curves import Level
+from tui_gen.draw.series import Series
 from tui_gen.marks import marks_of
 from tui_gen.progress import preparation
 from tui_gen.verdicts.glossary import about_all, model_of
