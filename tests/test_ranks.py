@@ -208,7 +208,7 @@ def test_a_way_that_was_gone_before_is_asked_for_only_where_the_last_was_another
     for step in range(order_of_steps.MOST + 3):  # something else in each: what is remembered is bounded
         for words in (BEGIN, str(step), END):
             order.come_to(words)
-    assert order._places <= order_of_steps.MOST + 3 and len(order._begin.after) <= order_of_steps.MOST
+    assert order._crossings <= order_of_steps.MOST + 3 and len(order._begin.after) <= order_of_steps.MOST
 
 
 def test_one_that_asks_while_another_is_further_is_seen_when_it_says_so_again():
