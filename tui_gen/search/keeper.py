@@ -24,7 +24,7 @@ from tui_gen.quantities import span
 from tui_gen.queue import queueing
 from tui_gen.runs import RunError
 from tui_gen.search import specs
-from tui_gen.search.following import OpenTrial
+from tui_gen.search.open_trial import OpenTrial
 from tui_gen.search.specs import SearchSpec, TrialRow, TrialTable
 from tui_gen.search.study import COMPLETE, FAILED, PRUNED, EndedElsewhere, Ending, SearchStudy, SearchTrial
 from tui_gen.space import Axis
