@@ -10,7 +10,7 @@ import gc
 import importlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -51,6 +51,8 @@ from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
+    from textual.app import SystemCommand
+
     from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
@@ -263,7 +265,7 @@ class Workbench(TerminalApp):
         """Textual's and those of the terminal, then what makes colours readable, then the last look at every line."""
         return [*self.themes.filters(super().get_line_filters()), self._guard]
 
-    def get_system_commands(self, screen: Screen[Any]) -> Any:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Textual's own commands are not offered: the workbench has its own."""
         return ()
 

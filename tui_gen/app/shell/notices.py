@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.screen import Screen
 from textual.widget import Widget
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.app.terminal.private import HookedApp
 
+Answer = TypeVar("Answer")
 MOST_BYTES = 1 << 18
 """Bytes of the file of faults after which it begins anew."""
 
@@ -58,12 +59,12 @@ class Notices:
 
     # -- dialogs nobody asked for
 
-    def offer(self, dialog: Screen[Any], on_answer: Callable[[Any], None]) -> None:
+    def offer(self, dialog: Screen[Answer], on_answer: Callable[[Answer | None], None]) -> None:
         """Show a dialog nobody asked for, as soon as no other is in the way."""
         self._offer = dialog
         self._show_offered(dialog, on_answer)
 
-    def _show_offered(self, dialog: Screen[Any], on_answer: Callable[[Any], None]) -> None:
+    def _show_offered(self, dialog: Screen[Answer], on_answer: Callable[[Answer | None], None]) -> None:
         if dialog is not self._offer:
             return
         if len(self._app.screen_stack) == 1:

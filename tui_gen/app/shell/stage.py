@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -70,7 +70,9 @@ class Stage(Protocol):
     def copy_to_clipboard(self, text: str) -> None:
         """Put a text into the clipboard of the terminal's machine."""
 
-    def push_screen(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> object:
+    def push_screen(
+        self, screen: Screen[Answer], callback: Callable[[Answer | None], None] | None = None
+    ) -> object:
         """Show a dialog."""
 
     async def push_screen_wait(self, screen: Screen[Answer]) -> Answer | None:

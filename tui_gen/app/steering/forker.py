@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.session import Session
     from tui_gen.forking import ForkPoint
+    from tui_gen.params import Problem
 
 MOST = 4
 """Settings that are named in a question."""
@@ -112,7 +113,7 @@ class Forker:
         await self.conductor.open(path, asked_in)
         self.stage.runs_changed()
 
-    def _refuse(self, problems: list[Any]) -> None:
+    def _refuse(self, problems: list[Problem]) -> None:
         from tui_gen.app.widgets.dialogs import problems_dialog
 
         if self.stage.form is not None and self.stage.form.fork is not None:
