@@ -70,9 +70,7 @@ class Stage(Protocol):
     def copy_to_clipboard(self, text: str) -> None:
         """Put a text into the clipboard of the terminal's machine."""
 
-    def push_screen(
-        self, screen: Screen[Answer], callback: Callable[[Answer | None], None] | None = None
-    ) -> object:
+    def push_screen(self, screen: Screen[Answer], callback: Callable[[Answer | None], None] | None = None) -> object:
         """Show a dialog."""
 
     async def push_screen_wait(self, screen: Screen[Answer]) -> Answer | None:

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui_gen import children, launch, runs
 from tui_gen.app.background import away
@@ -63,7 +63,7 @@ class Exporter:
             raise CannotExport("\n".join(faults) or f"nothing was exported: the process ended with {code}")
         return f"Exported to {shown(Path(wish.target))} ({size(await away(_bytes_of, wish.target))})"
 
-    def _export(self, run: Path, wish: ExportWish, tell: Callable[[str], Any]) -> tuple[int, list[str]]:
+    def _export(self, run: Path, wish: ExportWish, tell: Callable[[str], object]) -> tuple[int, list[str]]:
         """Have the command line do it; its exit status, and what it says went wrong."""
         words = [f"--{name.replace('_', '-')}={text}" for name, text in wish.texts.items()]
         dirs = [word for folder in self.conductor.session.dirs() for word in ("--models", os.path.abspath(folder))]

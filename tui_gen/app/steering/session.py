@@ -18,6 +18,8 @@ from tui_gen.config import ConfigError
 from tui_gen.params import Problem
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tui_gen.catalog import Catalog
     from tui_gen.config import RunConfig
     from tui_gen.control import Reply
@@ -58,7 +60,7 @@ class Session:
         self._spawning = threading.Lock()
         self._closed = False
         self._warm_key = ""
-        self._children: list[Any] = []
+        self._children: list[subprocess.Popen[bytes]] = []
         self._reader = SheetReader()
 
     def dirs(self) -> list[str]:
