@@ -59,7 +59,11 @@ def neighbours(bits: Tensor, count: int) -> Tensor:
 
 
 def scatter(points: Tensor, labels: Tensor | None, side: int = 160) -> Tensor:
-    """(N, 2) as a picture (1, 3, side, side) in [0, 1], a colour per label; the axes hold all but the outliers."""
+    """(N, 2) as a picture (1, 3, side, side) in [0, 1], a colour per label; the axes hold all but the outliers.
+
+    Models know nothing of `train/`, whose scatter plots of points in the plane have axes that are given, and leave out
+    what is beyond them; codes may lie anywhere, and an outlier is drawn at the edge.
+    """
     points = points.float().cpu()
     colours = torch.tensor(PALETTE) / 255
     which = torch.zeros(len(points)).long() if labels is None else labels[: len(points)].cpu()

@@ -15,6 +15,7 @@ from tui_gen.params import hyper
 from tui_gen.pictures import read_png
 from tui_gen.quantities import count
 from tui_gen.report.exports import Order
+from tui_gen.report.summary import spread
 from tui_gen.runs import RunError
 from tui_gen.view import RunView
 
@@ -56,7 +57,7 @@ def frames_of(order: Order, unit: float) -> list[FilmFrame]:
     """
     options, view = order.options, order.view
     kind = _kind(view, options.kind)
-    pictures = list(_pictures(order, _spread(_of_kind(view, kind), options.most)))
+    pictures = list(_pictures(order, spread(_of_kind(view, kind), options.most)))
     if not pictures:
         raise RunError(f"{order.run.name} has no preview of kind {kind!r} that can be read as a picture")
     if options.tile:
@@ -95,14 +96,6 @@ def _of_kind(view: RunView, kind: str) -> list[Sample]:
     """The newest preview of every step, in the order of steps."""
     by_step = {sample.step: sample for sample in view.samples if sample.kind == kind}
     return [by_step[step] for step in sorted(by_step)]
-
-
-def _spread(items: Sequence[Sample], most: int) -> list[Sample]:
-    """At most so many, with the first and the last; of one the last."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(len(items) - 1 if most == 1 else place * (len(items) - 1) / (most - 1))]
-            for place in range(most)]  # fmt: skip
 
 
 def _pictures(order: Order, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray]]:

@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from tui_gen import events, quality, remedy, runs
@@ -135,6 +136,14 @@ def _is_there(view: RunView, sample: events.Sample) -> bool:
         return view.file(sample.path).is_file()
     except OSError:
         return False
+
+
+def spread(samples: Sequence[events.Sample], most: int) -> list[events.Sample]:
+    """At most so many previews, evenly spread, with the first and the last; of one the last."""
+    if len(samples) <= most:
+        return list(samples)
+    last = len(samples) - 1
+    return [samples[round(place * last / (most - 1)) if most > 1 else last] for place in range(most)]
 
 
 def text_lines(path: Path, most: int = 60) -> list[str]:

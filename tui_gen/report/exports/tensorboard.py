@@ -23,6 +23,7 @@ from tui_gen.quantities import count
 from tui_gen.report.exports import Order
 from tui_gen.report.exports import tfevents as tf
 from tui_gen.report.page.discretion import Discretion
+from tui_gen.report.summary import spread
 from tui_gen.text import cleaned
 from tui_gen.view import RunView
 
@@ -121,14 +122,6 @@ def extras(order: Order) -> Iterator[bytes]:
             except (OSError, ValueError) as error:
                 words = getattr(error, "strerror", None) or error
                 order.tell(Note(text=f"{sample.path} is left out: {words}", level="warning"))
-
-
-def spread(samples: list[events.Sample], most: int) -> list[events.Sample]:
-    """At most so many, evenly spread, with the first and the last."""
-    if len(samples) <= most:
-        return samples
-    places = np.linspace(0, len(samples) - 1, most).round().astype(int) if most > 1 else [len(samples) - 1] * most
-    return [samples[place] for place in places]
 
 
 def as_code(text: str) -> str:

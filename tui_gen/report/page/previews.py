@@ -15,7 +15,7 @@ from tui_gen.events import Sample
 from tui_gen.pictures import read_png
 from tui_gen.quantities import count
 from tui_gen.report.page.markup import Markup, element, section, text
-from tui_gen.report.summary import text_lines
+from tui_gen.report.summary import spread, text_lines
 from tui_gen.view import RunView
 
 BUDGET = 3_000_000
@@ -84,13 +84,6 @@ class Strip:
     @property
     def length(self) -> int:
         return len(self.pictures) + len(self.texts)
-
-
-def spread(items: Sequence[Sample], most: int) -> list[Sample]:
-    """At most so many of them, evenly spread, with the first and the last."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(place * (len(items) - 1) / max(1, most - 1))] for place in range(most)]
 
 
 def strips_of(view: RunView, budget: int = BUDGET) -> list[Strip]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tui_gen.model import Model
 from tui_gen.train.offline.restore import Restored
+from tui_gen.train.shown.noise import noise_and_labels
 
 PART = 256
 """Samples whose noise is drawn at a time."""
@@ -36,16 +37,14 @@ def drawn(snapshot: Restored, count: int, seed: int, label: str | None) -> Itera
     while done < count:
         # What is drawn for a last part of a few numbers depends on what is drawn with it.
         together = count - done if count - done < 2 * PART else PART
-        noises = torch.randn(together, *model.noise_shape, generator=generator).split(PART)
-        for noise in noises:
-            labels = None
-            if model.conditional:
-                place = torch.arange(done, done + len(noise))
-                labels = (place % len(snapshot.spec.classes) if fixed is None else torch.full_like(place, fixed)).to(
-                    snapshot.device
-                )
-            yield sampling.of(noise.to(snapshot.device), labels), labels
-            done += len(noise)
+        all_noise, all_labels = noise_and_labels(model, len(snapshot.spec.classes), together, generator, done)
+        for place in range(0, together, PART):
+            noise, labels = all_noise[place : place + PART].to(snapshot.device), None
+            if all_labels is not None:
+                labels = all_labels[place : place + PART].to(snapshot.device)
+                labels = labels if fixed is None else torch.full_like(labels, fixed)
+            yield sampling.of(noise, labels), labels
+        done += together
 
 
 class Sampling:

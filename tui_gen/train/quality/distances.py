@@ -94,7 +94,8 @@ def discrepancy(x: Tensor, y: Tensor, kernel: Kernel, blocks: int = 10, most: in
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 128, seed: int = 0) -> float:
     """Root of the mean squared 2-Wasserstein distance of projections on random lines (Bonneel et al. 2015).
 
-    Sets of different sizes are compared at the quantiles of the smaller one.
+    Sets of different sizes are compared at the quantiles of the smaller one. In the data's own units and to the square,
+    which is another figure than what models tell at every validation (`models/looks/sample_distance.py`).
     """
     generator = torch.Generator().manual_seed(seed)
     lines = torch.randn(directions, x.shape[1], generator=generator, dtype=torch.float64)

@@ -20,6 +20,7 @@ from tui_gen.train.data import Report as Tell
 from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.quality import distances, nets
 from tui_gen.train.quality.reference import WAITING, QualityError, Reference, confident, prepared
+from tui_gen.train.shown.noise import noise_and_labels
 
 DRAW_BATCH = 64, 256
 """Samples drawn in one slice on the CPU, and on other devices."""
@@ -151,7 +152,7 @@ def _draw(
         batches = []
         for start in starts[place : place + sampler.width]:
             count = min(each, samples - start)
-            noise = torch.randn(count, *model.noise_shape, generator=generator)
+            noise, labels = noise_and_labels(model, len(data.spec.classes), count, generator)
             labels = None if all_labels is None else all_labels[start : start + count]
             batches.append(SampleBatch(noise, labels, keyed_random.key(seed, "quality", start) & 0x7FFFFFFF))
         for batch, out in zip(batches, sampler.draw(model, device, batches), strict=True):

@@ -25,6 +25,7 @@ from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.data import Data, denormalise, fixed_batches
 from tui_gen.train.engine.contract import check_made
 from tui_gen.train.engine.devices import evaluating
+from tui_gen.train.shown.noise import noise_and_labels
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 from tui_gen.train.shown.rows import Rows
 
@@ -174,14 +175,10 @@ class Previewer:
         return previews
 
     def noise(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
-        """The pinned noise (count, *noise_shape) and labels: drawn on the CPU, so alike on every device.
-
-        With labels, each grid column shows one class.
-        """
+        """The pinned noise (count, *noise_shape) and labels. With labels, each grid column shows one class."""
         generator = torch.Generator().manual_seed(self.seed)
-        noise = torch.randn(count, *model.noise_shape, generator=generator).to(self.device)
-        labels = torch.arange(count, device=self.device) % len(self.spec.classes) if model.conditional else None
-        return noise, labels
+        noise, labels = noise_and_labels(model, len(self.spec.classes), count, generator)
+        return noise.to(self.device), None if labels is None else labels.to(self.device)
 
     def columns(self, model: Model) -> int:
         """Grid columns: one per class where samples have labels, else as square as it gets."""
