@@ -134,6 +134,16 @@ async def test_boundaries_move_by_key_and_mouse_and_are_remembered(monkeypatch):
         await pilot.mouse_up(offset=(edge + 11, 20))
         await until(pilot, lambda: pane.region.right - 1 > edge + 5)
         width = pane.region.width
+        await pilot.press("alt+7")
+        system = app.workspace.pane("system")
+        await until(pilot, lambda: system.region.area)
+        edge, top = app.workspace.pane("samples").region.bottom - 1, system.region.y
+        await pilot.mouse_down(offset=(150, edge))
+        for y in (edge + 3, edge + 5):
+            await pilot.hover(offset=(150, y))
+        await pilot.mouse_up(offset=(150, edge + 5))
+        await until(pilot, lambda: system.region.y > top)
+        assert not app.screen.selections, "whoever moves a boundary selects no text"
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await until(pilot, lambda: app.workspace.pane("form").region.width == width)
         app.action_reset_layout()

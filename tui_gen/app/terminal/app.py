@@ -156,6 +156,12 @@ class TerminalApp(HookedApp):
         widget = self.screen.get_widget_and_offset_at(event.x, event.y)[0] if self.screen_stack else None
         return widget is not None and widget.parent is None
 
+    def capture_mouse(self, widget: Widget | None) -> None:
+        """As Textual does; whoever drags something selects no text on the way. Scroll bars leave what is selected."""
+        super().capture_mouse(widget)
+        if widget is not None and self.screen_stack and not widget.has_class("-textual-system"):
+            self.screen.clear_selection()
+
     def drawing(self, screen: Screen[Any], renderable: Any) -> Any:
         """Only what changes on the terminal is sent to it."""
         before = self.wire.drawn_size
