@@ -380,6 +380,10 @@ async def test_the_empty_pane_says_what_to_do(tmp_path):
     async with drive(app) as pilot:
         assert "Choose a recipe" in app.text()
         await pilot.press("l", "plus", "left", "home", "f", "a", "pagedown", "n")
+    failed = write_run(tmp_path / "failed", events.State(state="failed", step=0, reason="no text"))
+    app = Host(failed, "losses")
+    async with drive(app):
+        assert "The run has failed, and has no values." in app.text() and "no text" in app.text()
     waiting = write_run(tmp_path / "waiting")
     app = Host(waiting, "losses")
     async with drive(app) as pilot:

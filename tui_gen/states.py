@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class StateLook(NamedTuple):
-    """A sign of one cell, a tone, and what a run in this state does, in the middle of a sentence."""
+    """A sign of one cell, a tone, and what a run in this state does or what became of it, within a sentence."""
 
     sign: str
     tone: str
@@ -22,10 +22,10 @@ STATES = {
     "running": StateLook("▶", "success", "is training"),
     "paused": StateLook("‖", "warning", "is paused"),
     "stopping": StateLook("◧", "warning", "is stopping"),
-    "finished": StateLook("✔", "primary"),
-    "stopped": StateLook("■", "quiet"),
-    "failed": StateLook("✖", "error"),
-    "interrupted": StateLook("!", "error"),
+    "finished": StateLook("✔", "primary", "has finished"),
+    "stopped": StateLook("■", "quiet", "was stopped"),
+    "failed": StateLook("✖", "error", "has failed"),
+    "interrupted": StateLook("!", "error", "was interrupted"),
 }
 IN_QUEUE = {
     "waiting": StateLook("◌", ""),

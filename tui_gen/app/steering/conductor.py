@@ -26,6 +26,7 @@ from tui_gen.app.widgets.dialogs import (
 )
 from tui_gen.config import ConfigError
 from tui_gen.params import show
+from tui_gen.states import state_look
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -122,7 +123,8 @@ class Conductor:
             self.notices.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
         if view.state in ("failed", "interrupted"):
             name = view.path.name
-            self.notices.note("error", f"{name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
+            words = f"{name} {state_look(view.state).doing}: {view.reason}"
+            self.notices.note("error", f"{words}. Run > Resume goes on with it.")
 
     async def show_config(self, read: bool = True) -> None:
         """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""

@@ -19,6 +19,7 @@ from tui_gen.draw.curves import Level
 from tui_gen.draw.series import Series
 from tui_gen.marks import marks_of
 from tui_gen.progress import preparation
+from tui_gen.states import state_look
 from tui_gen.verdicts.glossary import about_all, model_of
 from tui_gen.verdicts.goals import Goal, goals_of
 from tui_gen.verdicts.panels import Panel, panels_of
@@ -108,8 +109,9 @@ class LossesPane(CurvesPane):
         if view.progress is not None:
             return preparation(view.progress)
         if view.live:
-            return f"The run is {view.state}. Its first values appear here."
-        return f"The run is {view.state} and has no values." + (f"\n{view.reason}" if view.reason else "")
+            return f"The run {state_look(view.state).doing}. Its first values appear here."
+        why = f"\n{view.reason}" if view.reason else ""
+        return f"The run {state_look(view.state).doing}, and has no values.{why}"
 
     # -- drawing
 

@@ -22,6 +22,7 @@ from tui_gen.app.panes.samples.sight import Sight, band_count, tile_count
 from tui_gen.app.panes.samples.text import TextView
 from tui_gen.app.panes.samples.timeline import History, Timeline, Tool
 from tui_gen.events import Sample
+from tui_gen.states import state_look
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -223,8 +224,8 @@ class SamplesPane(PicturePane):
         if view is None:
             return NO_RUN if self.card is None else PREVIEWS
         if view.live:
-            return f"The run is {view.state}. Its first preview appears here."
-        return f"The run is {view.state} and has no previews."
+            return f"The run {state_look(view.state).doing}. Its first preview appears here."
+        return f"The run {state_look(view.state).doing}, and has no previews."
 
     def on_picture_view_drawn(self, message: PictureView.Drawn) -> None:
         message.stop()
