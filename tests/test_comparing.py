@@ -115,6 +115,16 @@ def test_two_pictures_stand_beside_each_other_with_their_titles(view):
     assert [part.title for part in given] == ["A · step 0", "step 400"] and {part.tile for part in given} == {5}
 
 
+def test_of_two_that_take_turns_the_one_that_is_shown_has_its_own_number(view):
+    history = [sample for sample in view.samples if sample.kind == "samples"]
+    comparison = Comparison()
+    comparison.go_on("flicker", comparison.counterparts(view.samples, history, 3))
+    told = set()
+    for comparison.turned in (False, True):
+        told.add(Sight(view, history, 3, comparison).words(None, None))
+    assert {words.partition(" · 4×3")[0] for words in told} == {"in turn: step 200 · 3/5", "in turn: step 300 · 4/5"}
+
+
 @pytest.mark.parametrize("protocol", ["", "sixel", "kitty"])
 def test_a_difference_is_a_picture_in_every_way_of_drawing(view, tmp_path, protocol):
     given, words = subjects(view, 4, "difference", "A")

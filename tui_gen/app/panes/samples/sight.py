@@ -96,7 +96,10 @@ class Sight(NamedTuple):
         """What can be seen, in words. `layout`: (columns, rows) and number of tiles, as they were laid out; `differs`:
         the greatest and the mean difference.
         """
-        place = f"{self.at + 1}/{len(self.history)}"
+        here = self._in_turn()
+        steps = [sample.step for sample in self.history]
+        at = self.at if here is None or here.preview.step not in steps else steps.index(here.preview.step)
+        place = f"{at + 1}/{len(self.history)}"
         if isinstance(self.neighbours, str):
             return f"step {self.preview.step:,} · {self.neighbours}"
         if self.preview.path.endswith(".txt"):
