@@ -82,9 +82,9 @@ def _commands() -> type:
     record_actions=RecordActions,
 )
 class Workbench(TerminalApp):
-    """The app, and the `Stage` of those who act on it. `runs` is the folder of the runs, or who deals with those of
-    elsewhere; `open_run` is shown at once, or replayed with `replay`; `compare` are compared; `budget` is what live
-    data may take of the link, in bytes/s.
+    """The app, the `Stage` of those who act on it, and their `Controls`. `runs` is the folder of the runs, or who deals
+    with those of elsewhere; `open_run` is shown at once, or replayed with `replay`; `compare` are compared; `budget` is
+    what live data may take of the link, in bytes/s.
 
     The first frame needs little: `session`, `stock`, `conductor` and `follower`, the parts that deal with runs, and the
     panes, come right after it.
@@ -120,7 +120,7 @@ class Workbench(TerminalApp):
         self.pages = Pages(self)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self.runs = LocalRuns(Path(os.path.realpath(runs)), list(model_dirs or [])) if isinstance(runs, Path) else runs
-        self.furnishing = Furnishing(self, self, open_run)
+        self.furnishing = Furnishing(self, self, self, open_run)
         round_trip = terminal.round_trip if terminal is not None else None
         self.pacer = Pacer(round_trip, budget, lambda: self.wire.bytes_written)
         self.wire.limit = budget

@@ -14,7 +14,7 @@ from tui_gen.app.shell.menu import Item, Menu
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.stage import Controls
     from tui_gen.view import RunView
 
 MENUS = (
@@ -175,26 +175,26 @@ def in_pane(action: str) -> tuple[str, str]:
     return str(pane), str(its)
 
 
-def label(stage: Stage, words: str, action: str, node: DOMNode | None = None) -> str:
+def label(controls: Controls, words: str, action: str, node: DOMNode | None = None) -> str:
     """What an action is called now: `words` unless doing it once more would undo it.
 
     `action` is the workbench's, or that of the `node` which has it.
     """
     if action.startswith("in_pane"):
         name, action = in_pane(action)
-        node = stage.workspace.pane(name)
+        node = controls.workspace.pane(name)
     if node is not None:
         return node.label(words, action) if isinstance(node, Pane) else words
-    view = stage.view
+    view = controls.view
     if action == "pause" and view is not None and (view.replaying.split()[1:] or [view.state])[0] == "paused":
         return "Go on"
     if action == "stop" and view is not None and view.replaying:
         return "End the replay" if " " in words else "End"
-    if action == "maximise" and stage.workspace.maximised:
+    if action == "maximise" and controls.workspace.maximised:
         return "Restore"
-    if action == "reset_layout" and stage.layout_can_be_put_back:
+    if action == "reset_layout" and controls.layout_can_be_put_back:
         return "Undo restoring the layout"
-    if action == "drawer" and stage.workspace.layout_name == "edit":
+    if action == "drawer" and controls.workspace.layout_name == "edit":
         return "Watch the run" if words != "Edit" else "Watch"
     return words
 
@@ -210,17 +210,17 @@ def possible(view: RunView | None, action: str) -> bool:
     return action == "close_run" or not view.replaying
 
 
-def enabled(stage: Stage, action: str) -> bool:
+def enabled(controls: Controls, action: str) -> bool:
     """Whether an action can be done now: the workbench's, or one that it does in a pane."""
     name, _, rest = action.partition("(")
     if name == "form":
         form_action = rest.strip("')")
-        able = stage.form is not None and stage.form.check_action(form_action, ()) is True
-        return able and (form_action != "copy_run" or stage.view is not None)
+        able = controls.form is not None and controls.form.check_action(form_action, ()) is True
+        return able and (form_action != "copy_run" or controls.view is not None)
     if name == "in_pane":
         where, what = in_pane(action)
-        pane, (_, its, arguments) = stage.workspace.pane(where), parse(what)
+        pane, (_, its, arguments) = controls.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, arguments) is True
     if name in (*NEED_RUN, "replay", "export"):
-        return stage.check_action(name, ()) is True
+        return controls.check_action(name, ()) is True
     return True

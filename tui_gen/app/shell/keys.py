@@ -21,42 +21,42 @@ from tui_gen.app.terminal.private import bindings_of
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.stage import Controls
 
 
 STAY = ("run.start", "run.resume", "run.pause", "run.stop", "view.maximise", "menu.open", "help.pane")
 """What stays where there is no room for all; then what the pane can do, then the rest."""
 
 
-def _bindings(node: DOMNode | Stage) -> list[Binding]:
+def _bindings(node: DOMNode | Controls) -> list[Binding]:
     """The bindings of an app or a widget that have an id: one for each of their keys."""
     return [binding for binding in bindings_of(cast("DOMNode", node)) if binding.id]
 
 
-def _nodes(stage: Stage) -> Iterator[DOMNode | Stage]:
-    yield stage
-    for pane in stage.workspace.panes:
+def _nodes(controls: Controls) -> Iterator[DOMNode | Controls]:
+    yield controls
+    for pane in controls.workspace.panes:
         yield pane
         yield from pane.walk_children(Widget)
 
 
-def all_bindings(stage: Stage) -> list[Binding]:
+def all_bindings(controls: Controls) -> list[Binding]:
     """Every binding that can be mapped to other keys."""
-    return [binding for node in _nodes(stage) for binding in _bindings(node)]
+    return [binding for node in _nodes(controls) for binding in _bindings(node)]
 
 
-def given_way(stage: Stage, keymap: dict[str, str]) -> dict[str, str]:
+def given_way(controls: Controls, keymap: dict[str, str]) -> dict[str, str]:
     """The user's keys, and the workbench's own without those that the user has given to something else.
 
     The workbench's keys go before those of panes, so that a key of the user's for a pane would never arrive there, nor
     at what a pane had it for where it is now the workbench's.
     """
     keys_by_name = {name: keys.split(",") for name, keys in keymap.items()}
-    own_ids = {binding.id for binding in _bindings(stage)}
+    own_ids = {binding.id for binding in _bindings(controls)}
     all_keys = {key for keys in keys_by_name.values() for key in keys}
     everywhere = {key for name, keys in keys_by_name.items() if name in own_ids for key in keys}
     standard: dict[str, list[str]] = {}
-    for binding in all_bindings(stage):
+    for binding in all_bindings(controls):
         standard.setdefault(binding.id or "", []).append(binding.key)
     free = {}
     for name, keys in standard.items():
@@ -66,9 +66,9 @@ def given_way(stage: Stage, keymap: dict[str, str]) -> dict[str, str]:
     return keymap | free
 
 
-def clashes(stage: Stage, keymap: dict[str, str]) -> list[str]:
+def clashes(controls: Controls, keymap: dict[str, str]) -> list[str]:
     """What the user gave one key to, of which only one can have it: two things of a pane, or one of the workbench's."""
-    own_ids = {binding.id for binding in _bindings(stage)}
+    own_ids = {binding.id for binding in _bindings(controls)}
     problems = []
     names: dict[str, list[str]] = {}
     for name, keys in keymap.items():
@@ -87,40 +87,40 @@ def of_pane(pane: Widget) -> list[Binding]:
     return list({binding.action: binding for binding in reversed([*_bindings(pane)]) if binding.description}.values())
 
 
-def key_of(stage: Stage, name: str) -> str:
+def key_of(controls: Controls, name: str) -> str:
     """The first key of the binding with this id, as it is shown; empty where there is none."""
-    for binding in all_bindings(stage):
+    for binding in all_bindings(controls):
         if binding.id == name:
-            return _shown(stage, binding, [binding.key])[0]
+            return _shown(controls, binding, [binding.key])[0]
     return ""
 
 
-def _shown(stage: Stage, binding: Binding, standard: list[str]) -> list[str]:
-    keys = stage.keymap.get(binding.id or "")
+def _shown(controls: Controls, binding: Binding, standard: list[str]) -> list[str]:
+    keys = controls.keymap.get(binding.id or "")
     if keys is None and binding.key_display:
         return [binding.key_display]
     names = keys.split(",") if keys else standard
-    return [stage.get_key_display(Binding(key, "", "")) if key != NO_KEY else "" for key in names]
+    return [controls.get_key_display(Binding(key, "", "")) if key != NO_KEY else "" for key in names]
 
 
-def sections(stage: Stage) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+def sections(controls: Controls) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """(title, rows of (keys, what they do, binding id)) for the app and for each pane."""
-    yield "Everywhere", _rows(stage, [stage])
-    for pane in stage.workspace.panes:
-        yield pane.title, _rows(stage, [pane, *pane.walk_children(Widget)])
+    yield "Everywhere", _rows(controls, [controls])
+    for pane in controls.workspace.panes:
+        yield pane.title, _rows(controls, [pane, *pane.walk_children(Widget)])
 
 
-def _rows(stage: Stage, nodes: Sequence[DOMNode | Stage]) -> list[tuple[str, str, str]]:
+def _rows(controls: Controls, nodes: Sequence[DOMNode | Controls]) -> list[tuple[str, str, str]]:
     rows: dict[str, tuple[Binding, DOMNode | None, list[str]]] = {}
     for node in nodes:
-        pane = cast("DOMNode", node) if node is not stage else None
+        pane = cast("DOMNode", node) if node is not controls else None
         for binding in _bindings(node):
             if binding.description:
                 rows.setdefault(binding.id or "", (binding, pane, []))[2].append(binding.key)
     return [
         (
-            " ".join(_shown(stage, binding, list(dict.fromkeys(keys)))),
-            label(stage, binding.description, binding.action, pane),
+            " ".join(_shown(controls, binding, list(dict.fromkeys(keys)))),
+            label(controls, binding.description, binding.action, pane),
             name,
         )
         for name, (binding, pane, keys) in rows.items()
@@ -151,9 +151,9 @@ class KeyBar(Widget):
     KeyBar { height: 1; width: 1fr; background: $panel; color: $on-panel; }
     """
 
-    def __init__(self, stage: Stage, *, id: str | None = None) -> None:
+    def __init__(self, controls: Controls, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._stage = stage
+        self._controls = controls
         self._keys: list[Key] = []
         self._more: Key | None = None
         self._spans: list[tuple[int, int, str]] = []
@@ -178,7 +178,7 @@ class KeyBar(Widget):
         for node, binding, _, _ in active:
             if binding.description and binding.key != NO_KEY and (node, binding.action) not in actions:
                 actions.add((node, binding.action))
-                words = label(self._stage, binding.description, binding.action, None if node is self.app else node)
+                words = label(self._controls, binding.description, binding.action, None if node is self.app else node)
                 rank = 0 if binding.id in STAY else 2 if node is self.app else 1
                 keys.append(Key(self.app.get_key_display(binding), words, binding.key, rank))
                 own += node is not self.app

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from tui_gen.app.panes.base import Entry, Pane
-    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.stage import Controls
 
 THEME = "Theme: "
 IN_ANY_ORDER = 0.1
@@ -66,50 +66,50 @@ class Commands(Provider):
     """Everything the workbench can do."""
 
     @property
-    def stage(self) -> Stage:
+    def controls(self) -> Controls:
         """The workbench."""
-        return cast("Stage", self.app)
+        return cast("Controls", self.app)
 
     def commands(self) -> Iterator[PaletteCommand]:
         """All entries, actions first."""
-        stage = self.stage
-        for menu in stage.menus:
+        controls = self.controls
+        for menu in controls.menus:
             for item in menu.items:
-                if item is not None and stage.enabled(item.action):
-                    key = stage.key_of(item.binding)
+                if item is not None and controls.enabled(item.action):
+                    key = controls.key_of(item.binding)
                     yield PaletteCommand(
-                        f"{menu.title}: {label(stage, item.label, item.action)}",
-                        partial(stage.do, item.action),
+                        f"{menu.title}: {label(controls, item.label, item.action)}",
+                        partial(controls.do, item.action),
                         f"key {key}" if key else "",
                         True,
                     )
-        for pane in stage.workspace.panes:
+        for pane in controls.workspace.panes:
             for binding in keys.of_pane(pane):
                 action = f"in_pane({pane.id!r}, {binding.action!r})"
-                if stage.enabled(action):
-                    name = f"{pane.title}: {label(stage, binding.description, binding.action, pane)}"
-                    yield PaletteCommand(name, partial(stage.do, action), f"key {stage.key_of(binding.id or '')}")
-        for model in stage.catalog.models.values():
-            yield PaletteCommand(f"Model: {model.name}", partial(stage.pick_model, model.name), model.title)
-        for recipe in stage.catalog.recipes.values():
-            pick = partial(stage.pick_recipe, recipe.name)
+                if controls.enabled(action):
+                    name = f"{pane.title}: {label(controls, binding.description, binding.action, pane)}"
+                    yield PaletteCommand(name, partial(controls.do, action), f"key {controls.key_of(binding.id or '')}")
+        for model in controls.catalog.models.values():
+            yield PaletteCommand(f"Model: {model.name}", partial(controls.pick_model, model.name), model.title)
+        for recipe in controls.catalog.recipes.values():
+            pick = partial(controls.pick_recipe, recipe.name)
             yield PaletteCommand(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
-        for pane in stage.workspace.panes:
+        for pane in controls.workspace.panes:
             for entry in pane.entries():
                 yield PaletteCommand(entry.name, partial(self._call, pane, entry), entry.help)
         yield from self.layouts()
-        for name in stage.themes.names:
-            yield PaletteCommand(THEME + name, partial(stage.themes.choose, name), "colours")
+        for name in controls.themes.names:
+            yield PaletteCommand(THEME + name, partial(controls.themes.choose, name), "colours")
 
     def layouts(self, discover: bool = False) -> Iterator[PaletteCommand]:
         """Every layout."""
         for layout in arrangement.layouts():
-            use = partial(self.stage.choose_layout, layout.name)
+            use = partial(self.controls.choose_layout, layout.name)
             yield PaletteCommand(f"Layout: {layout.name}", use, layout.words, discover)
 
     def _call(self, pane: Pane, entry: Entry) -> None:
         if entry.here and pane.id:
-            self.stage.workspace.open(pane.id)
+            self.controls.workspace.open(pane.id)
         entry.call()
 
     async def discover(self) -> Hits:
@@ -147,7 +147,7 @@ class ThemeCommands(Commands):
 
     def commands(self) -> Iterator[PaletteCommand]:
         """Every theme."""
-        themes = self.stage.themes
+        themes = self.controls.themes
         for name in themes.names:
             words = "in use" if name == themes.name else ""
             yield PaletteCommand(THEME + name, partial(themes.choose, name), words, True)

@@ -1,4 +1,4 @@
-"""What the conductor, the palette, menus and keys may ask of the workbench: all they know of it."""
+"""What others may ask of the workbench, all they know of it: the conductor, and menus, keys and the palette."""
 
 from __future__ import annotations
 
@@ -26,8 +26,63 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+class Controls(Protocol):
+    """The workbench as menus, keys and the palette have it: what can be chosen, and what is done then."""
+
+    workspace: Workspace
+    themes: Themes
+
+    @property
+    def form(self) -> FormPane | None:
+        """The form, once it is there."""
+
+    @property
+    def view(self) -> RunView | None:
+        """The run that is shown."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The models and recipes that are known."""
+
+    @property
+    def menus(self) -> Sequence[Menu]:
+        """The menus of the menu bar."""
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """The user's keys: binding id → keys, separated by commas."""
+
+    @property
+    def layout_can_be_put_back(self) -> bool:
+        """Whether the proportions that were given up last can be had again."""
+
+    def pick_recipe(self, name: str) -> None:
+        """Put a recipe into the form."""
+
+    def pick_model(self, name: str) -> None:
+        """Put a model into the form."""
+
+    def choose_layout(self, name: str) -> None:
+        """Use a layout from now on, and the next time in a terminal of this shape."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether an action of the workbench's own can be done now."""
+
+    def enabled(self, action: str) -> bool:
+        """Whether a menu's entry can be chosen."""
+
+    def do(self, action: str) -> None:
+        """Run an action by its name, as a menu does."""
+
+    def key_of(self, binding: str) -> str:
+        """The first key of the binding with this id, as it is shown."""
+
+    def get_key_display(self, binding: Binding) -> str:
+        """A binding's key as it is printed on keyboards."""
+
+
 class Stage(Protocol):
-    """The workbench, seen by those who act on it."""
+    """The workbench as those have it who deal with runs: where they tell, show and do something."""
 
     workspace: Workspace
     notices: Notices
@@ -49,18 +104,6 @@ class Stage(Protocol):
     @property
     def catalog(self) -> Catalog:
         """The models and recipes that are known."""
-
-    @property
-    def menus(self) -> Sequence[Menu]:
-        """The menus of the menu bar."""
-
-    @property
-    def keymap(self) -> dict[str, str]:
-        """The user's keys: binding id → keys, separated by commas."""
-
-    @property
-    def layout_can_be_put_back(self) -> bool:
-        """Whether the proportions that were given up last can be had again."""
 
     # -- telling
 
@@ -93,31 +136,13 @@ class Stage(Protocol):
     async def read_models(self) -> None:
         """Know the models in the folders that are in use now."""
 
-    def pick_recipe(self, name: str) -> None:
-        """Put a recipe into the form."""
-
-    def pick_model(self, name: str) -> None:
-        """Put a model into the form."""
-
-    def choose_layout(self, name: str) -> None:
-        """Use a layout from now on, and the next time in a terminal of this shape."""
-
     # -- doing
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Whether an action of the workbench's own can be done now."""
-
-    def enabled(self, action: str) -> bool:
-        """Whether a menu's entry can be chosen."""
 
     def do(self, action: str) -> None:
         """Run an action by its name, as a menu does."""
 
     def key_of(self, binding: str) -> str:
         """The first key of the binding with this id, as it is shown."""
-
-    def get_key_display(self, binding: Binding) -> str:
-        """A binding's key as it is printed on keyboards."""
 
     def refresh_bindings(self) -> None:
         """What can be done has changed."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tui_gen.app.shell.settings import Settings
-    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.stage import Controls, Stage
     from tui_gen.app.steering.form_actions import FormActions
     from tui_gen.app.steering.local import Crew, LocalRuns
     from tui_gen.app.terminal.app import TerminalApp
@@ -39,7 +39,7 @@ LONGEST = 2.0
 
 
 class Furnishing:
-    """Brings the panes into a workbench: into `app`, which is the `stage` of those who act on it.
+    """Brings the panes into a workbench: into `app`, the `stage` of those who deal with runs, with keys as `controls`.
 
     With a `run` to show, that is the pane that it is looked at in, else those in which one is put together or opened;
     the others follow when these are drawn. `crew` and `form_actions` deal with runs and with the form.
@@ -48,8 +48,8 @@ class Furnishing:
     crew: Crew
     form_actions: FormActions
 
-    def __init__(self, app: TerminalApp, stage: Stage, run: Path | None) -> None:
-        self.app, self.stage, self.run = app, stage, run
+    def __init__(self, app: TerminalApp, stage: Stage, controls: Controls, run: Path | None) -> None:
+        self.app, self.stage, self.controls, self.run = app, stage, controls, run
         self.looking = run is not None
         """Whether the workbench was opened to look at a run."""
         self._batch = contextlib.ExitStack()
@@ -138,10 +138,10 @@ class Furnishing:
             await self.crew.conductor.show_config()
         if stage.models is not None:
             empty_frames.remember(stage.models.first_rows())
-        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(stage) if binding.id})
+        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self.controls) if binding.id})
         if keymap:
-            self.app.set_keymap(keys.given_way(stage, keymap))
-            key_problems += keys.clashes(stage, keymap)
+            self.app.set_keymap(keys.given_way(self.controls, keymap))
+            key_problems += keys.clashes(self.controls, keymap)
         for problem in ["\n".join(key_problems), settings.problem, runs.unwritable(session.root)]:
             if problem:
                 stage.notices.tell(problem, "warning")

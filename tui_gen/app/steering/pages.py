@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tui_gen.app.shell import keys
-from tui_gen.app.shell.stage import Stage
+from tui_gen.app.shell.stage import Controls, Stage
 
 if TYPE_CHECKING:
     from textual.command import CommandPalette
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
 
 
-class PageStage(Stage, Protocol):
+class PageStage(Stage, Controls, Protocol):
     """The workbench, seen by what is opened on it."""
 
     settings: Settings
