@@ -28,7 +28,7 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-SPIN = 0.001
+SPIN = 0.0003
 """Seconds that one waits awake for the others: to fall asleep and to be woken up takes as long."""
 PAUSE, LONGEST = 16, 1024
 """How often one does not wait awake after that was in vain, and at most, as each time that is in vain doubles it: where
