@@ -170,6 +170,17 @@ def test_a_pane_is_added_as_it_says(tree):
     run(tree, "look.py")
 
 
+def test_a_command_is_added_as_it_says(tree):
+    text = chapter("Add a command")
+    ((name, code),) = files_in(text).items()
+    (tree / name).write_text(code, encoding="utf-8")
+    add_row(tree / "tui_gen/report/commands/__init__.py", text, "COMMANDS")
+    (line,) = re.findall(r"`tui-gen (states .*?)`", text)
+    said = run(tree, "-c", EXPORT, "states --help", "states", line)
+    assert "only runs in this state: finished, say" in said
+    assert len(re.findall("^finished  ", said, re.M)) == 2, "of all states, and of this one"
+
+
 def test_an_export_is_added_as_it_says(tree):
     text = chapter("Add an export")
     ((name, code),) = files_in(text).items()
