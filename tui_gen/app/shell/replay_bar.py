@@ -10,6 +10,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.quantities import count
 from tui_gen.speeds import shown
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui_gen.app.shell.status import StatusBar
-    from tui_gen.draw.terminal import Terminal
     from tui_gen.replay import Playback
     from tui_gen.view import RunView
 
@@ -66,8 +66,7 @@ class ReplayBar(Widget):
 
     def _ends(self, playing: Playback) -> tuple[str, str]:
         """What stands before the line, and after it."""
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        play, pause = (PLAIN if terminal is not None and not terminal.unicode else SIGNS)[:2]
+        play, pause = (PLAIN if shows_ascii(self) else SIGNS)[:2]
         sign = play if playing.paused or playing.over else pause
         return f" {sign} {shown(playing.speed):>6} - + ", f" {count(playing.step)}/{count(playing.end)}  end "
 
@@ -80,8 +79,7 @@ class ReplayBar(Widget):
         playing, width, base = playback_of(self._status.view), self.size.width, self.rich_style
         if playing is None:
             return Strip.blank(width, base)
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        line, knob = (PLAIN if terminal is not None and not terminal.unicode else SIGNS)[2:]
+        line, knob = (PLAIN if shows_ascii(self) else SIGNS)[2:]
         before, after = self._ends(playing)
         length = self._track(playing)[1]
         at = min(length - 1, round(playing.step / playing.end * (length - 1)))

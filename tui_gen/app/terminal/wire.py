@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.geometry import Offset, Region
 
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.app.terminal.private import count_writes, visible_widgets
 from tui_gen.app.terminal.repaint import Screenful
 
@@ -273,7 +274,7 @@ class PixelOverlay:
     @property
     def placeholders(self) -> bool:
         """Whether the widget's cells name the picture, which is sent through tmux, and shows where they are."""
-        terminal = getattr(self.widget.app, "terminal", None)
+        terminal = terminal_of(self.widget)
         return terminal is not None and terminal.placeholders
 
     def hide(self) -> None:
@@ -298,7 +299,7 @@ class PixelOverlay:
     @property
     def _fragile(self) -> bool:
         """Whether text over the picture takes it away: sixels, and what xterm.js does with kitty's protocol."""
-        terminal = getattr(self.widget.app, "terminal", None)
+        terminal = terminal_of(self.widget)
         if self.placeholders:
             return False
         in_cells = self._wish is not None and self._wish[0] in IN_CELLS

@@ -25,6 +25,7 @@ from tui_gen.app.panes.curves.keys import bindings
 from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.app.panes.losses.going import figure
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.canvas import Mark, legend_glyph
 from tui_gen.draw.curves import Level
 from tui_gen.draw.series import Series
@@ -249,8 +250,7 @@ class ComparePane(CurvesPane):
 
     def _heads(self) -> list[TableCell]:
         """The runs, each with its glyph, its letter and its name."""
-        terminal = getattr(self.app, "terminal", None)
-        plain = terminal is not None and not terminal.unicode
+        plain = shows_ascii(self)
         heads = []
         for run in self.compared:
             live = f" {state_look(run.view.state).sign}" if run.view.live else ""

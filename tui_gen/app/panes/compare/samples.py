@@ -20,6 +20,7 @@ from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.panes.samples.sight import tile_count
 from tui_gen.app.panes.samples.text import TextView
 from tui_gen.app.panes.samples.timeline import History, Timeline
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.events import Sample
 from tui_gen.history.comparison import ComparedRun
 
@@ -344,7 +345,7 @@ class SamplesPage(Widget):
             self._again()
 
     def _modes(self) -> list[str]:
-        return modes_of(getattr(self.app, "terminal", None))
+        return modes_of(terminal_of(self))
 
     def action_graphics(self) -> None:
         """Draw pictures in the next way that this terminal has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -17,11 +16,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.panes.curves.sections import PlotBox, PlotRoom
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.text import width_of
 from tui_gen.text import clean
-
-if TYPE_CHECKING:
-    from tui_gen.draw.terminal import Terminal
 
 MOST = 9
 """Plots on screen at a time."""
@@ -53,8 +50,7 @@ class SectionNames(Widget):
             self.refresh()
 
     def _parts(self) -> list[tuple[str, str]]:
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        plain = terminal is not None and not terminal.unicode
+        plain = shows_ascii(self)
         sign = (">" if plain else "▸") if self._folded else ("v" if plain else "▾")
         return [(f"{sign} {clean(name)} ({count})", name) for name, count in self._names]
 

@@ -18,13 +18,13 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.curves import Frame, FrameOptions, Plot, Reading
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.text import Row, fit_row, width_of
 
 if TYPE_CHECKING:
     from tui_gen.draw.series import Series
-    from tui_gen.draw.terminal import Terminal
     from tui_gen.verdicts.panels import Panel
 
 # Okabe & Ito's colours, which stay apart for every kind of colour vision, made brighter or darker for the ground.
@@ -166,8 +166,7 @@ class PlotView(Widget):
                 # the legend's name and glyph are the panel's; a series may be drawn in several
                 curve_series.name, curve_series.slot, curve_series.smooth = curve.label, curve.slot, curve.smooth
                 some.append(curve_series)
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
+        options = replace(options, legend=False, ascii=shows_ascii(self))
         most = 0 if height < 6 else 1 if height < 11 else 2 if len(panel.curves) <= MANY or height < 14 else 3
         readings = _expected(some, options)
         name = f"{panel.title} {panel.note}" if panel.note else panel.title

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from tui_gen.app.panes.form.asking import AskingPane
 from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.draw.spark import bar
 from tui_gen.draw.text import cut, width_of
 from tui_gen.quantities import count
@@ -158,7 +159,7 @@ Nothing is downloaded for it.
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        return [mode for mode in modes_of(getattr(self.app, "terminal", None)) if mode != "off"]
+        return [mode for mode in modes_of(terminal_of(self)) if mode != "off"]
 
     def action_graphics(self) -> None:
         """Draw in another way."""

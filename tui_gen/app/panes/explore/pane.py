@@ -22,6 +22,7 @@ from tui_gen.app.panes.explore.plane import PlaneMap
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.exploring import MOST_PINS, PIN_NAMES, Axes, Failure, Film, Look, Scene
 from tui_gen.places import Elsewhere, elsewhere
@@ -436,7 +437,7 @@ class ExplorePane(Pane):
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        return modes_of(getattr(self.app, "terminal", None))
+        return modes_of(terminal_of(self))
 
     def action_graphics(self) -> None:
         modes, mode = self.modes(), self._picture.mode

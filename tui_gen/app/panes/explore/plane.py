@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -13,10 +12,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.text import width_of
-
-if TYPE_CHECKING:
-    from tui_gen.draw.terminal import Terminal
 
 DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9", "#d4a373", "#7fe0e0")
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555", "#7a4a20", "#007a80")
@@ -114,8 +111,7 @@ class PlaneMap(Widget, can_focus=True):
         columns, rows = self._room()
         if y >= rows:
             return self._axis(width).apply_style(self.rich_style)
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        plain = terminal is not None and not terminal.unicode
+        plain = shows_ascii(self)
         colours = DARK if self.app.current_theme.dark else LIGHT
         line: list[tuple[str, Style | None]] = [(" ", None)] * columns
         zero = self.cell(0.0, 0.0)

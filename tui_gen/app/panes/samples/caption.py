@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -17,12 +15,10 @@ from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.app.widgets.modal import Modal
 from tui_gen.draw.text import elided, width_of
 from tui_gen.text import clean
-
-if TYPE_CHECKING:
-    from tui_gen.draw.terminal import Terminal
 
 PREVIOUS, NEXT, LIST = "<", ">", "…"
 """What a click on the caption means besides a kind's name: no kind is called so."""
@@ -80,8 +76,7 @@ class Caption(Widget):
         tabs = [(f" {clean(kind)} ", kind) for kind in self.kinds]
         if sum(width_of(text) for text, _ in tabs) + min(self._room, width_of(self.text)) < self.size.width:
             return tabs
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        before, more, after = "<v>" if terminal is not None and not terminal.unicode else "◀▾▶"
+        before, more, after = "<v>" if shows_ascii(self) else "◀▾▶"
         number = f" {self.kinds.index(self.kind) + 1}/{len(self.kinds)} " if self.kind in self.kinds else " "
         return [(f" {before} ", PREVIOUS), (f" {clean(self.kind)} {more} ", LIST), (number, ""), (f"{after} ", NEXT)]
 

@@ -22,6 +22,7 @@ from textual.widget import Widget
 
 from tui_gen.app.panes.samples.encoder import PictureEncoder
 from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, Subject
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.app.terminal.private import forget_lines
 from tui_gen.app.terminal.wire import IN_CELLS, PROTOCOLS, PixelOverlay
 from tui_gen.draw import placeholders
@@ -162,7 +163,7 @@ class PictureView(Widget, can_focus=True):
         protocol = self.mode if self.mode in PROTOCOLS and self.picture is not None else ""
         if protocol in IN_CELLS and self.content_region.bottom >= self.app.size.height:
             height = max(1, height - 1)  # one that ends on the last row of the screen scrolls it
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        terminal = terminal_of(self)
         return PictureRequest(
             subjects=self._subjects,
             columns=width,

@@ -12,6 +12,7 @@ from tui_gen import remarks
 from tui_gen.app.panes.asking import RunsAsked
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
+from tui_gen.app.terminal.found import terminal_of
 from tui_gen.app.terminal.wire import PROTOCOLS
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.text import clean
@@ -70,7 +71,7 @@ class PicturePane(Pane):
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        return modes_of(getattr(self.app, "terminal", None))
+        return modes_of(terminal_of(self))
 
     def action_graphics(self) -> None:
         modes = self.modes()

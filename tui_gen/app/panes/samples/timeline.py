@@ -5,7 +5,7 @@ At its left a button plays; at its right there is a letter for each way of compa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,8 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-if TYPE_CHECKING:
-    from tui_gen.draw.terminal import Terminal
+from tui_gen.app.terminal.found import shows_ascii
 
 ROOM = 40
 """Columns from which on there are letters for what can be done."""
@@ -113,8 +112,7 @@ class Timeline(Widget):
         if not history.steps:
             return Strip.blank(self.size.width, self.rich_style)
         left, right = self._labels()
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        line, mark, several, knob, play, stop = PLAIN if terminal is not None and not terminal.unicode else MARKS
+        line, mark, several, knob, play, stop = PLAIN if shows_ascii(self) else MARKS
         length, count = self._track()[1], len(history.steps)
         cells = [several if count > SEVERAL * length else line] * length
         for index in range(count if cells[0] == line else 0):

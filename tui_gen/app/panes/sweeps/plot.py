@@ -9,11 +9,11 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.text import Row
 
 if TYPE_CHECKING:
     from tui_gen.draw.parallel import ParallelPlot
-    from tui_gen.draw.terminal import Terminal
     from tui_gen.sweeps import SweepTable
 
 DARK = ("#4a5578", "#5b74a6", "#5aa2b8", "#8fd694", "#f5e663", "#ffffff")
@@ -44,8 +44,7 @@ class SweepPlot(Widget):
             self.refresh()
 
     def _draw(self) -> None:
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        plain = terminal is not None and not terminal.unicode
+        plain = shows_ascii(self)
         circumstances = (self._table, self.size, plain)
         if circumstances != self._last_circumstances:
             from tui_gen import sweep_plot
