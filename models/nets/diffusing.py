@@ -7,6 +7,7 @@ and walks from noise to samples, and the network that it trains.
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:
 # The samplers
 
 
-class Sampler:
+class Sampler(abc.ABC):
     """From x_t, where ᾱ is `now`, to an x' of less noise, where it is `then` (equation 12 of DDIM's paper):
 
         x' = √ᾱ' · x̂₀ + √(1 − ᾱ' − σ²) · ε̂ + σ · ξ        ε̂ = (x − √ᾱ · x̂₀) / √(1 − ᾱ),  ξ ~ N(0, I)
@@ -163,13 +164,13 @@ class Sampler:
     Whatever σ is, x' has as much noise as it should; samplers differ in σ, and in the times that they visit.
     """
 
+    @abc.abstractmethod
     def times(self) -> list[int]:
         """The times that are visited, falling from T − 1 at most."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def sigma(self, now: Number, then: Number) -> Number:
         """σ, the deviation of the fresh noise in a step."""
-        raise NotImplementedError
 
     def step(self, x: Tensor, clean: Tensor, now: Number, then: Number, fresh: Tensor | None) -> Tensor:
         """x' (N, …) from x, x̂₀ `clean` and ξ `fresh`, all (N, …); without ξ where σ is 0."""

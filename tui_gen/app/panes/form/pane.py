@@ -313,9 +313,8 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             self._edit_count = 0
         for edit in edits[self._edit_count :]:
             self.live.acknowledge(edit.key, edit.new, edit.step)
-        news = len(edits) != self._edit_count
-        self._edit_count = len(edits)
-        return news
+        before, self._edit_count = self._edit_count, len(edits)
+        return before != len(edits)
 
     def _refresh_live(self) -> None:
         if self.state is self.live:
@@ -467,9 +466,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
 
     def label(self, words: str, action: str) -> str:
         """Whose settings the key would show."""
-        if action == "turn":
-            return "The run" if self.state is self.draft else "Next run"
-        return words
+        return words if action != "turn" else "The run" if self.state is self.draft else "Next run"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Model files are wanted only where they are lacking."""
