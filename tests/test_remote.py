@@ -20,7 +20,7 @@ from tests import fake_worker
 from tests.far import FarMachine, PipeLink
 from tests.waiting import wait_for
 from tui_gen import control, events, launch, presence, remarks, runs
-from tui_gen.app.steering.far_session import FarSession, FarView
+from tui_gen.app.steering.far_session import FarPreviews, FarSession
 from tui_gen.history.run_summary import STUB, Summaries
 from tui_gen.log import event_log
 from tui_gen.remote import previews
@@ -44,6 +44,7 @@ from tui_gen.remote.messages import (
 )
 from tui_gen.remote.watcher import Watcher
 from tui_gen.runs import RunError
+from tui_gen.view import RunView
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_a_run_that_is_opened_is_there_to_the_byte_with_its_newest_preview(far):
     view = session.attach(watcher.root / path.name)
     whole = (path / runs.LOG).read_bytes()
     assert (view.path / runs.LOG).read_bytes() == whole[: whole.rindex(b"\n") + 1]
-    assert isinstance(view, FarView) and view.state == "finished"
+    assert isinstance(view.previews, FarPreviews) and view.state == "finished"
     newest = view.samples[-1].path
     assert view.file(newest).read_bytes() == (path / newest).read_bytes()
     wait_for(lambda: all((view.path / sample.path).exists() for sample in view.samples), what="older ones, by and by")
@@ -366,7 +367,7 @@ def test_nothing_is_written_outside_the_mirror_and_all_of_it_is_private(world, m
     assert not Path("/tmp/evil").exists() and not Path("/tmp/x.png").exists()
     for path in watcher.root.parent.rglob("*"):
         assert stat.S_IMODE(path.lstat().st_mode) == (0o700 if path.is_dir() else 0o600) and not path.is_symlink()
-    reason = FarView(watcher.root / "talks")
+    reason = RunView(watcher.root / "talks")
     reason.read_all()
     assert "\x1b" not in reason.reason
 

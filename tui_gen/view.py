@@ -18,6 +18,7 @@ import numpy as np
 from tui_gen import events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.series import Series
+from tui_gen.fetched import FetchedPreviews
 from tui_gen.headline import headline
 from tui_gen.log import event_log, prefetch
 from tui_gen.log.gathering import Gathering
@@ -64,6 +65,7 @@ class RunView:
         self._last_check = 0.0
         self.children: list[forks.Child] = []
         """Forks of the run, as far as somebody looked for them."""
+        self.previews: FetchedPreviews | None = None
         self.trouble = ""
         """Why the log cannot be read, as of the last poll."""
         self._reset()
@@ -173,6 +175,8 @@ class RunView:
             self._last_check = now
             if self._settle():
                 changes.add("status")
+        if self.previews is not None and self.previews.came():
+            changes.add("samples")
         for part in changes:
             self.revision[part] += 1
         return changes
@@ -192,11 +196,11 @@ class RunView:
         follower.go_to(self._follower.place)
 
     def file(self, name: str) -> Path:
-        """A file of the run that an event names. Raises OSError where a link leads to something outside."""
+        """A file of the run that an event names. Raises OSError where it lies outside, or is still to come."""
         path = self.path / name
         if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(self.path), "")):
             raise OSError(errno.EXDEV, "it lies outside the run's folder", str(path))
-        return path
+        return path if self.previews is None else self.previews.wanted(path, name)
 
     def _settle(self) -> bool:
         """Hold the logged state against the process: a live word without a live worker is `interrupted`.

@@ -50,43 +50,6 @@ class FarPreviews:
         return path
 
 
-class FarView(RunView):
-    """A run of another machine."""
-
-    previews: FarPreviews | None = None
-
-    def poll(self, patience: float | None = None) -> set[str]:
-        """What changed; previews also where one came that was asked for."""
-        return _with_previews(self, super().poll(patience))
-
-    def file(self, name: str) -> Path:
-        """A file of the run. Raises OSError where it is still to come."""
-        path = super().file(name)
-        return self.previews.wanted(path, name) if self.previews is not None else path
-
-
-class FarReplay(ReplayView):
-    """A replay of a run of another machine."""
-
-    previews: FarPreviews | None = None
-
-    def poll(self, patience: float | None = None) -> set[str]:
-        """As that of the run itself."""
-        return _with_previews(self, super().poll(patience))
-
-    def file(self, name: str) -> Path:
-        """As that of the run itself."""
-        path = super().file(name)
-        return self.previews.wanted(path, name) if self.previews is not None else path
-
-
-def _with_previews(view: FarView | FarReplay, parts: set[str]) -> set[str]:
-    if view.previews is not None and view.previews.came():
-        parts.add("samples")
-        view.revision["samples"] += 1
-    return parts
-
-
 class FarSession(Session):
     """The dealings with the runs that a watcher mirrors. No worker is started here."""
 
@@ -105,14 +68,14 @@ class FarSession(Session):
     def attach(self, path: Path) -> RunView:
         """A run, once its log is here. Raises OSError where it cannot be had."""
         self._open(path)
-        view = FarView.begin(path)
+        view = RunView.begin(path)
         view.previews = FarPreviews(self.watcher)
         return view
 
     def replay(self, path: Path, pace: Pace) -> RunView:
         """A run replayed at a pace, once all of it is here."""
         self.fetch(path)
-        view = FarReplay(path, pace)
+        view = ReplayView(path, pace)
         view.previews = FarPreviews(self.watcher)
         view.poll()
         return view

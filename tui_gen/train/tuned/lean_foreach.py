@@ -7,7 +7,7 @@ of a small net. Steps at which a parameter has no gradient are left to PyTorch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ class _Lean(torch.optim.Optimizer):
     """What is kept of every parameter in a single number, the same of all while all have gradients."""
     _averages: list[list[Tensor]] | None = None
     _counted: list[np.ndarray]
+    _update: Callable[..., None]
+    """Of weights by their gradients, and by what `AVERAGES` names."""
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody here has a closure
         """One update from the parameters' `.grad`."""
@@ -42,9 +44,6 @@ class _Lean(torch.optim.Optimizer):
 
     # PyTorch then puts neither a range for its profiler nor optimiser hooks around it, which nothing here uses.
     step.hooked = True  # type: ignore[attr-defined]
-
-    def _update(self, weights: Any, gradients: Any, *averages: Any) -> None:
-        raise NotImplementedError
 
     def _gather(self, parameters: list[nn.Parameter]) -> list[list[Tensor]]:
         """Line the state up; what is counted becomes views of one array each, so that one operation serves all."""
