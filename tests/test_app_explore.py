@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from array import array
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 
 from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
@@ -198,6 +200,22 @@ async def test_what_cannot_be_explored_is_told_alone_and_not_tried_with_every_ev
         assert not looked
         pane.action_move(1, 0)
         assert len(looked) == 1
+
+
+async def test_codes_stand_where_they_are_whatever_the_size_of_the_plane_becomes():
+    class Plane(ThemedApp):
+        def compose(self) -> ComposeResult:
+            with Horizontal():
+                yield PlaneMap()
+
+    app = Plane()
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.query_one(PlaneMap).show_dots(array("f", [2.99, -2.99]).tobytes(), array("i", [7]).tobytes())
+        for width, height in ((60, 20), (30, 10), (70, 30)):
+            await pilot.resize_terminal(width, height)
+            await pilot.pause()
+            line = painted_text(app).splitlines()[height - 2]
+            assert line.index("7") == width - 1, "in the corner, above the axis"
 
 
 def space(**more) -> Space:

@@ -46,7 +46,8 @@ class PlaneMap(Widget, can_focus=True):
         self.at: tuple[float, float] | None = None
         self.pins: list[tuple[str, float, float]] = []
         self._dots: list[tuple[float, float, int]] = []
-        self._cells: dict[tuple[int, int], int] | None = None
+        self._cells: dict[tuple[int, int], int] = {}
+        self._binned_for: object = None
         self._source = (b"", b"")
         self._held = False
 
@@ -55,8 +56,6 @@ class PlaneMap(Widget, can_focus=True):
     ) -> None:
         """Where one is (None: nowhere yet), from where to where the axes go, what they are called, and the pins."""
         if (at, span, names, pins) != (self.at, self.span, self.names, self.pins):
-            if span != self.span:
-                self._cells = None
             self.at, self.span, self.names, self.pins = at, span, names, pins
             self.refresh()
 
@@ -68,7 +67,6 @@ class PlaneMap(Widget, can_focus=True):
         numbers, which = array("f", places), array("i", labels)
         classes = list(which) or [-1] * (len(numbers) // 2)
         self._dots = list(zip(numbers[0::2], numbers[1::2], classes))
-        self._cells = None
         self.refresh()
 
     # -- where a place is on the screen, and back
@@ -97,8 +95,12 @@ class PlaneMap(Widget, can_focus=True):
     # -- drawing
 
     def _binned(self) -> dict[tuple[int, int], int]:
-        """The commonest label of each cell that has dots."""
-        if self._cells is None:
+        """The commonest label of each cell that has dots.
+
+        What is known of a size is that which is drawn now: a line may be asked for before the widget is told of it.
+        """
+        if (key := (self._source, self.span, self._room())) != self._binned_for:
+            self._binned_for = key
             count: dict[tuple[int, int], Counter[int]] = {}
             for x, y, label in self._dots:
                 if (cell := self.cell(x, y)) is not None:
