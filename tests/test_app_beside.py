@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests import fake_worker
+from tests.hosts import ThemedApp
+from tests.painted import on_one_line
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for, wait_until_listening
 from tui_gen import runs
+from tui_gen.app.widgets.dialogs import beside_dialog, quit_dialog
 
 
 @pytest.fixture
@@ -56,6 +59,29 @@ async def test_the_question_at_80_columns(monkeypatch):
         await check_snapshot(pilot, "beside-80x24", lambda: dialog(app))
         await pilot.press("ctrl+q")  # waits for nobody's answer
         await until(pilot, lambda: app._exit)
+
+
+@pytest.mark.parametrize(
+    ("states", "beside", "leaving", "way"),
+    [
+        (["running"], "leaves each of them only a part", "one0 is still training. It goes on", "Leave running"),
+        (["paused"], "takes nothing but memory from vae-digits", "one0 is paused, and stays so", "Leave paused"),
+        (["paused", "paused"], "takes nothing but memory", "2 runs are live: one0 (paused), one1", "Leave paused"),
+        (["paused", "running"], "leaves each of them only a part", "live: one0 (paused), one1. They", "Leave running"),
+    ],
+)
+async def test_what_is_asked_of_live_runs_is_true_of_paused_ones(states, beside, leaving, way):
+    live = [(f"one{number}", state) for number, state in enumerate(states)]
+    app = ThemedApp()
+    async with app.run_test(size=(120, 40)):
+        for dialog, *words in (
+            (beside_dialog("start", "vae-digits", [(*run, 5) for run in live]), beside),
+            (quit_dialog(live), leaving, way),
+        ):
+            await app.push_screen(dialog)
+            shown = on_one_line(app)
+            assert not [word for word in words if word not in shown], shown
+            await app.pop_screen()
 
 
 async def test_resume_asks_too_and_starts_nothing_where_the_other_does_not_stop(monkeypatch, other):

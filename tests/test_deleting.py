@@ -16,7 +16,11 @@ from tui_gen.runs import RunError
 
 def test_only_runs_that_nobody_trains_are_deleted(tmp_path):
     live, far = make(tmp_path, *running(), worker=me()), make(tmp_path, *running(), worker=me(host="box"), age=5)
-    for path, words in ((live, "still training; stop it first with tui-gen stop"), (far, "still training on box")):
+    paused = make(tmp_path, *running(), State(state="paused", step=1), worker=me())
+    for path, words in (
+        (live, "still training; stop it first with tui-gen stop"), (far, "still training on box"),
+        (paused, "is paused; stop it first"),
+    ):  # fmt: skip
         with pytest.raises(RunError, match=words):
             runs.delete(path)
         assert runs.is_run(path)

@@ -181,7 +181,7 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
         for made in (
             dialogs.ended_dialog(hostile.TEXT, hostile.TEXT, hostile.TEXT, [hostile.TEXT], None),
             dialogs.broken_dialog(hostile.TEXT, hostile.TEXT, remedy.smaller({hostile.TEXT: 0.5}, 3), None),
-            dialogs.quit_dialog([hostile.TEXT]),
+            dialogs.quit_dialog([(hostile.TEXT, "running")]),
             dialogs.problems_dialog(hostile.TEXT, [Problem(hostile.TEXT, hostile.TEXT, hostile.TEXT, hostile.TEXT)]),
         ):
             app.push_screen(made)

@@ -473,7 +473,7 @@ def refuse_if_training(path: Path) -> None:
     """Raise RunError with what to do where a run must not be deleted, as it trains."""
     if not live(path):
         return
-    info = worker_of(path)
+    info, doing = worker_of(path), "is paused" if state_of(path)[0] == "paused" else "is still training"
     if info is not None and not presence.in_sight(info):
-        raise RunError(f"{path.name} is still training on {info.host}; stop it there first")
-    raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {called(path)}")
+        raise RunError(f"{path.name} {doing} on {info.host}; stop it there first")
+    raise RunError(f"{path.name} {doing}; stop it first with tui-gen stop {called(path)}")

@@ -488,9 +488,9 @@ class Conductor:
         live = await away(self.session.live_of_ours, on_screen)
         if not live:
             return True
-        answer = await self.stage.push_screen_wait(quit_dialog([path.name for path in live]))
+        answer = await self.stage.push_screen_wait(quit_dialog([(path.name, state) for path, state in live]))
         if answer == "stop":
-            answers = [await self.ask("stop", path, checkpoint=True) for path in live]
+            answers = [await self.ask("stop", path, checkpoint=True) for path, _ in live]
             return all(answers)
         return answer == "leave"
 

@@ -384,10 +384,11 @@ class Session:
         self.catalog = fresh
         return True
 
-    def live_of_ours(self, on_screen: Path | None) -> list[Path]:
-        """Runs that quitting concerns: live ones that were started here, and the one on screen."""
+    def live_of_ours(self, on_screen: Path | None) -> list[tuple[Path, str]]:
+        """(path, state) of the runs that quitting concerns: live ones started here, and the one on screen."""
         paths = self.started | ({on_screen} if on_screen is not None else set())
-        return sorted(path for path in paths if runs.state_of(path)[0] in runs.LIVE)
+        states = [(path, runs.state_of(path)[0]) for path in sorted(paths)]
+        return [(path, state) for path, state in states if state in runs.LIVE]
 
     def live_here(self, on_screen: Path | None) -> list[tuple[Path, str, int]]:
         """(path, state, step) of the runs that another one would train beside: the live one on screen, and those of

@@ -131,8 +131,11 @@ def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]])
     the default."""
     lines = [f"{name} {state_look(state).doing}, at step {count(step)}." for name, state, step in others]
     it = "it" if len(others) == 1 else "them"
-    lines += ["", f"{what} beside {it} leaves each of them only a part of this machine. "
-             f"Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]  # fmt: skip
+    if all(state == "paused" for _, state, _ in others):
+        cost = f"A paused run takes nothing but memory from {what} beside it."
+    else:
+        cost = f"{what} beside {it} leaves each of them only a part of this machine."
+    lines += ["", f"{cost} Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]
     answers = [
         ("cancel", "Cancel"),
         ("beside", f"{doing.capitalize()} beside {it}"),
@@ -141,14 +144,18 @@ def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]])
     return Dialog("Another run is live" if len(others) == 1 else "Other runs are live", "\n".join(lines), answers)
 
 
-def quit_dialog(names: Sequence[str]) -> Dialog:
-    """What to do with live runs; leaving them running is the default."""
-    if len(names) == 1:
-        text = f"{names[0]} is still training. It goes on without the workbench; tui-gen attach shows it again."
+def quit_dialog(live: Sequence[tuple[str, str]]) -> Dialog:
+    """What to do with live runs, each (name, state); leaving them as they are is the default."""
+    names = [f"{name} (paused)" if state == "paused" else name for name, state in live]
+    if len(live) > 1:
+        text = f"{len(live)} runs are live: {', '.join(names)}. They stay as they are without the workbench."
+    elif live[0][1] == "paused":
+        text = f"{live[0][0]} is paused, and stays so without the workbench; tui-gen attach shows it again."
     else:
-        text = f"{len(names)} runs are still training: {', '.join(names)}. They go on without the workbench."
+        text = f"{live[0][0]} is still training. It goes on without the workbench; tui-gen attach shows it again."
+    leave = "Leave paused" if all(state == "paused" for _, state in live) else "Leave running"
     return Dialog(
-        "Quit", text, [("leave", "Leave running"), ("stop", "Stop with a checkpoint"), ("cancel", "Cancel")]
+        "Quit", text, [("leave", leave), ("stop", "Stop with a checkpoint"), ("cancel", "Cancel")]
     )
 
 
