@@ -107,6 +107,22 @@ async def test_keys_step_through_the_history_and_end_follows(run):
         assert "step 700 · 8/8" in driver.caption
 
 
+async def test_the_row_of_keys_is_told_when_a_key_would_do_something_else(run):
+    async with drive(Host(run, "samples")) as driver:
+        pane, told = driver.pane, []
+        driver.app.screen.bindings_updated_signal.subscribe(
+            driver.app, lambda _: told.append((pane.label("Play", "play"), pane.label("Tile", "zoom")))
+        )
+        await driver.press("home", "p")
+        assert told[-1] == ("Stop", "Tile")
+        await driver.until(lambda: told[-1] == ("Play", "Tile"), "played to its end")
+        await driver.pilot.click(offset=(30, 10))
+        await driver.settled()
+        assert pane.tile is not None and told[-1] == ("Play", "Whole grid")
+        await driver.press("escape")
+        assert told[-1] == ("Play", "Tile")
+
+
 async def test_the_picture_changes_with_the_step(run):
     async with drive(Host(run, "samples")) as driver:
         seen = {}

@@ -101,6 +101,8 @@ class SamplesPane(PicturePane):
         """(columns, rows) and number of the tiles that can be seen."""
         self._differs: tuple[float, float] | None = None
         self._next_kind = ""
+        self._keys_for: object = None
+        """What the keys and their words depended on when they were shown last."""
 
     def compose(self) -> ComposeResult:
         yield self._caption
@@ -152,8 +154,16 @@ class SamplesPane(PicturePane):
         return history[-1] if self._index is None else history[min(self._index, len(history) - 1)]
 
     def redraw(self, urgent: bool = True) -> None:
+        """Show what there is. Whatever brought it here, keys and their words are those of what is shown."""
         if not self.is_mounted:
             return
+        self._draw(urgent)
+        keys = (self.playing, self.tile is None, self.band is None, self._words_view.display, len(self.kinds()) > 1)
+        if keys != self._keys_for:
+            self._keys_for = keys
+            self.refresh_bindings()
+
+    def _draw(self, urgent: bool) -> None:
         kinds = self.kinds()
         if self._next_kind in kinds:
             self.kind, self._next_kind, self._index, self.tile, self.band = self._next_kind, "", None, None, None
@@ -340,7 +350,6 @@ class SamplesPane(PicturePane):
             elif self.comparison.way == "flicker":
                 self._begin(FLICKER)
         self.redraw()
-        self.refresh_bindings()
 
     def _is_on(self, action: str) -> bool:
         """Whether what an action does is done."""
@@ -445,7 +454,6 @@ class SamplesPane(PicturePane):
             rows = max(1, self.preview.rows)
             first = self.band * self.preview.tiles.band(rows) * max(1, self.preview.columns)
         self._zoom(first if self.tile is None else None)
-        self.refresh_bindings()
 
     def action_whole(self) -> None:
         self.band = None
