@@ -131,6 +131,30 @@ def test_a_worker_s_environment_is_tuned_for_training(monkeypatch):
     assert launch.environment()["GOMP_SPINCOUNT"] == launch.environment_beside()["GOMP_SPINCOUNT"] == "1000"
 
 
+def _advised() -> bool:
+    """Whether this system gives huge pages to who asks for them, and its C library can ask."""
+    try:
+        offered = "[madvise]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+        library, version = os.confstr("CS_GNU_LIBC_VERSION").split()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return offered and library == "glibc" and tuple(map(int, version.split("."))) >= (2, 35)
+
+
+@pytest.mark.skipif(not _advised(), reason="needs glibc 2.35 and huge pages on request")
+@pytest.mark.parametrize("given", [None, "glibc.malloc.hugetlb=0"])
+def test_a_worker_s_memory_is_asked_for_in_huge_pages_unless_one_s_own_setting_says_otherwise(monkeypatch, given):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    code = "kept = [b'x' * (8 << 20) for _ in range(2)]; print(open('/proc/self/smaps').read())"
+    words = [sys.executable, "-I", "-S", "-c", code]
+    maps = subprocess.run(words, env=launch.environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
+    heap = maps.partition("[heap]")[2]
+    flags = next(line for line in heap.splitlines() if line.startswith("VmFlags:")).split()
+    assert ("hg" in flags) == (given is None)
+
+
 @pytest.mark.parametrize(("company", "given", "spin"), [
     (False, None, launch.SPIN), (True, None, launch.SPIN_IN_COMPANY), (False, True, launch.SPIN_IN_COMPANY),
 ])  # fmt: skip
