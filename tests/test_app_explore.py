@@ -170,6 +170,25 @@ async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
         assert processes[1].wait(60) == 0
 
 
+@pytest.mark.parametrize("model", ["vae", "autoencoder"])
+async def test_what_was_asked_for_before_it_is_open_comes_on_the_axes_that_fit_the_data(world, processes, model):
+    more = {"model__latent": 6} if model == "vae" else {}
+    run, _ = saved(world / "runs", model, (2,), **more)
+    async with drive(run) as driver:
+        axes = driver.pane.stay.axes
+    async with drive(None) as driver:
+        pane = driver.pane
+        pane.show_run(RunView.read(run))
+        pane.action_example(1)
+        pane.action_pin()
+        await driver.settled()
+        await driver.until("example 0")
+        assert pane.stay.axes == axes != Axes(), "as where nothing was asked for"
+        assert pane.stay.pins == [pane.stay.view.code]
+        await driver.press("right")
+        assert pane.stay.axes == axes and pane.stay.view.code not in pane.stay.pins
+
+
 async def test_what_there_is_no_room_for_is_told(run, processes):
     async with drive(run, (72, 24)) as driver:
         driver.pane.show_scene("classes")

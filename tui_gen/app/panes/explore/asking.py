@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from tui_gen import checkpoints
 from tui_gen.app.panes.explore.helper import Helper
 from tui_gen.app.panes.explore.place import Stay
@@ -88,8 +90,8 @@ class Asking:
                 fresh = not self.opened
                 if fresh and not await self._open():
                     return
-                if fresh and wish.axes != self.stay.axes:
-                    wish = self.stay.look()
+                if fresh:
+                    wish = msgspec.structs.replace(wish, axes=self.stay.axes)
                 if self.stay.view.seconds > SLOW or wish.scene != self.stay.view_of:
                     self._tell("Decoding …")
                 self._patience = time.monotonic() + SLOW
@@ -109,6 +111,8 @@ class Asking:
                     if self.stay.pin_due and self._wish is None:
                         self.stay.pin_due = False
                         self.stay.pin()
+                        self._wish = self.stay.look()
+                    if self._wish is None and self.stay.axes != wish.axes:
                         self._wish = self.stay.look()
                     self._spread()
                 elif isinstance(answer, Failure):
@@ -134,7 +138,7 @@ class Asking:
             stay.space, stay.dots, stay.tile = answer, None, None
             if stay.scene not in stay.scenes():
                 stay.scene = "point"
-            if not stay.touched and space_of_codes(answer):
+            if not stay.chosen and space_of_codes(answer):
                 stay.axes = Axes("component")
             if stay.guidance is None:
                 stay.guidance = answer.guidance
@@ -156,7 +160,7 @@ class Asking:
         else:
             stay.back_to("dimension")
             if not stay.view.path:  # nothing was seen yet: there is something to see without what failed
-                stay.touched, self._wish, self._excuse = True, self._wish or stay.look(), failure.words
+                stay.chosen, self._wish, self._excuse = True, self._wish or stay.look(), failure.words
 
     # -- codes of data
 
@@ -171,6 +175,13 @@ class Asking:
         """Whether it is known where codes of data lie on this very plane."""
         return self.stay.dots is not None and self.stay.dots.axes == self.stay.axes
 
+    def _turn(self) -> None:
+        """Show the place on other axes: that which is asked for, once it is there, where one is on the way."""
+        if self._wish is not None:
+            self._wish = msgspec.structs.replace(self._wish, axes=self.stay.axes)
+        elif self._busy is None:
+            self.look()
+
     async def _scatter(self) -> None:
         stay = self.stay
         try:
@@ -180,7 +191,7 @@ class Asking:
                 if isinstance(answer, Dots):
                     stay.dots = answer
                     if stay.begin_with(answer.spread):
-                        self.look()
+                        self._turn()
                     continue
                 if isinstance(answer, Failure) and not answer.lost:
                     self.trouble = answer.words

@@ -128,7 +128,6 @@ class ExplorePane(Pane):
 
     def _look(self, wish: Look | None = None) -> None:
         if self.view is not None:
-            self.stay.touched = True
             self.asking.look(wish)
 
     @property
@@ -218,7 +217,7 @@ class ExplorePane(Pane):
         message.stop()
         self._map.focus()
         if self.stay.view.path:
-            self.stay.at = (message.x, message.y)
+            self.stay.at, self.stay.chosen = (message.x, message.y), True
             self._map.show(self.stay.at, self.stay.view.span, self.stay.view.names, self._pins())
         self._look()
 
@@ -328,7 +327,7 @@ class ExplorePane(Pane):
 
     def _numbered(self, axes: Axes | None) -> None:
         if axes is not None:
-            self.stay.axes, self.stay.at = axes, None
+            self.stay.axes, self.stay.at, self.stay.chosen = axes, None, True
             self._replot()
 
     def action_scene(self, by: int) -> None:

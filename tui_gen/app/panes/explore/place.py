@@ -53,8 +53,8 @@ class Stay:
     tile: int | None = None
     pin_due: bool = False
     """Whether the place that is being decoded is to be pinned once it is there."""
-    touched: bool = False
-    """Whether somebody has gone anywhere: until then the axes may still be chosen for him."""
+    chosen: bool = False
+    """Whether somebody has gone along the axes, or chosen others: until then they may still be chosen for him."""
 
     def look(self) -> Look:
         """The picture of the place where one means to be."""
@@ -82,7 +82,7 @@ class Stay:
             across, up = 2 * across, 2 * up
         x += across * (right - left) / STEPS
         y += up * (high - low) / STEPS
-        self.at = (min(max(x, left), right), min(max(y, low), high))
+        self.at, self.chosen = (min(max(x, left), right), min(max(y, low), high)), True
 
     @property
     def tiles(self) -> int:
@@ -112,7 +112,7 @@ class Stay:
         """The axes of the next sort, as they were when one left them."""
         sorts = self.sorts()
         place = sorts.index(self.axes.sort) if self.axes.sort in sorts else -1
-        self.left[self.axes.sort] = self.axes
+        self.left[self.axes.sort], self.chosen = self.axes, True
         self.back_to(sorts[(place + 1) % len(sorts)])
 
     def back_to(self, sort: Sort) -> None:
@@ -121,7 +121,7 @@ class Stay:
 
     def begin_with(self, spread: tuple[float, ...]) -> bool:
         """Take the two dimensions along which codes of data vary most, whose deviations these are; whether it did."""
-        if self.touched or self.axes.sort != "dimension" or len(spread) < 2:
+        if self.chosen or self.axes.sort != "dimension" or len(spread) < 2:
             return False
         most = sorted(range(len(spread)), key=lambda number: -spread[number])[:2]
         before, self.axes = self.axes, Axes("dimension", *sorted(most))
@@ -136,7 +136,7 @@ class Stay:
         if number == other and size > 1:
             number = (number + (1 if by > 0 else -1)) % size
         self.axes = msgspec.structs.replace(self.axes, **{axis: number})
-        self.at = None
+        self.at, self.chosen = None, True
 
     def pin(self) -> bool:
         """Keep the place where one is; False where there are as many pins as there can be, or no place yet."""
