@@ -99,6 +99,15 @@ async def test_the_palette_and_the_list_of_runs_bring_runs_to_the_comparison(mon
         assert app.workspace.active is pane and app.workspace.layout_name == "compare"
 
 
+async def test_a_comparison_that_is_opened_with_the_workbench_has_the_keyboard(monkeypatch, two_runs):
+    async with workbench(monkeypatch, (120, 40), compare=two_runs) as (app, pilot):
+        await until_shown(pilot, "Compare · 2 runs")
+        await until(pilot, lambda: app.focused is not None and not app.workspace.pane("models").display)
+        assert app.workspace.active.id == "compare", "though what had it before is folded away"
+        await pilot.press("v")
+        await until(pilot, lambda: app.workspace.pane("compare").page == "samples")
+
+
 async def test_runs_of_any_length_are_drawn_over_each_other_and_go_on(tmp_path):
     quality = events.Metrics(start=5, values={"vae/kl": [3.0]})
     paths = [

@@ -161,9 +161,12 @@ class Workspace(Widget):
             self._focus_something()
 
     def _focus_something(self) -> None:
-        active = self.active
-        if self.on_screen:
-            (active if active in self.on_screen else self.on_screen[0]).focus_inside()
+        """The pane with the focus, or the one that was opened last, or any: the first of these that is on screen."""
+        shown = self.on_screen
+        for pane in (self.active, self.pane(self.last_pane), *shown):
+            if pane in shown:
+                pane.focus_inside()
+                return
 
     def prepare(self, size: Size, watching: bool = False) -> None:
         """Settle for a size that is known before the first layout; `watching` says that a run is to be shown at once.
