@@ -258,10 +258,14 @@ def test_any_number_of_pictures_has_places_of_their_own(tmp_path, count, columns
     subjects = []
     for number in range(count):
         sample = write_sample(tmp_path, number, grid=(3, 2))
-        subjects.append(Subject(str(tmp_path / sample.path), (3, 2), title=f"R{number:02}", colour="#ff0000"))
+        subjects.append(
+            Subject(str(tmp_path / sample.path), (3, 2), title=f"R{number:02} {'long ' * 50}", colour="#ff0000")
+        )
     reply = make(PictureRequest(tuple(subjects), columns, rows, "kitty", cell=(8, 16)))
     assert not reply.error and len(reply.pieces) == count
-    assert sorted(text for _, _, text, _ in reply.words) == [f"R{number:02}" for number in range(count)]
+    titles = sorted(text for _, _, text, _ in reply.words)
+    assert [title[:3] for title in titles] == [f"R{number:02}" for number in range(count)]
+    assert all(title.endswith("…") for title in titles), "it is seen that they go on"
     assert {colour for *_, colour in reply.words} == {"#ff0000"}
     taken = set()
     for _, (x, y, wide, high) in reply.pieces:

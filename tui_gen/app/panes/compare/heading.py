@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.history.comparison_rows import TableCell
 
 MOST_ROWS = 3
@@ -91,7 +91,7 @@ class RunsKey(Widget):
         rows: list[list[TableCell]] = [[]]
         x = 0
         for cell in cells:
-            text = cut(cell.text, each)
+            text = elided(cell.text, each)
             if x and x + width_of(text) > width:
                 rows.append([])
                 x = 0

@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.history.comparison_rows import Cells, TableCell
 
 WIDEST = 26
@@ -81,7 +81,7 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
         row = self._table[place]
         if len(row) < 2:
             lone = row[0] if row else TableCell("")
-            return self._strip([Segment(cut(lone.text, width), self._style(lone.look))], width)
+            return self._strip([Segment(elided(lone.text, width), self._style(lone.look))], width)
         first = self._columns[0] + GAP
         label = Strip([self._segment(row[0], self._columns[0]), Segment(" " * GAP)], first)
         cells = []
@@ -97,7 +97,7 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
     def _segment(self, cell: TableCell, wide: int) -> Segment:
-        text = cut(cell.text, wide)
+        text = elided(cell.text, wide)
         return Segment(text + " " * (wide - width_of(text)), self._style(cell.look))
 
     def _style(self, look: str) -> Style:

@@ -15,7 +15,7 @@ from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.terminal.found import terminal_of
 from tui_gen.draw.spark import bar
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.quantities import count
 from tui_gen.sheet import DataSheet
 from tui_gen.text import clean, clean_lines
@@ -126,7 +126,7 @@ Nothing is downloaded for it.
         wide = min(max(width_of(clean(name)) for name, _ in classes), max(4, room - digits - 8))
         lines = []
         for name, number in rows:
-            label = cut(clean(name), wide)
+            label = elided(clean(name), wide)
             share_bar = bar(number / most, max(1, room - wide - digits - 2))
             words = f"{label}{' ' * (wide - width_of(label))} {count(number):>{digits}} "
             lines.append(Content.assemble(words, (share_bar, "$text-primary")))

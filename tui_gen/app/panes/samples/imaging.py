@@ -19,7 +19,7 @@ from tui_gen import pictures
 from tui_gen.draw import heat, placeholders
 from tui_gen.draw.colour_legend import Entry, entries, lay_out_plot
 from tui_gen.draw.place import Pieces, resize, resize_plot
-from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.draw.tiles import Room, Sheet, TileLayout, Word
 from tui_gen.pictures import UNKNOWN, Tiles
 from tui_gen.text import clean
@@ -311,7 +311,7 @@ def _placed(request: PictureRequest, drawing: Drawing, area: CellBox, scale: flo
     down = y + _centred(rows, room.rows, [(at, at + high) for _, at, _, high in layout.boxes])
     words = [Word(word.x + right, word.y + down, word.text, word.colour) for word in layout.words]
     if y > area[1]:
-        title = cut(clean(drawing.subject.title), columns)
+        title = elided(clean(drawing.subject.title), columns)
         top = min(at for _, at, _, _ in layout.boxes) + down - 1
         words.append(Word(x + (columns - width_of(title)) // 2, top, title, drawing.subject.colour))
     return PlacedDrawing(
