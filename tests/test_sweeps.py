@@ -203,6 +203,7 @@ def test_a_sweep_is_added_as_a_group_and_its_results_compared(call, work):  # no
         (["--space", "latent=1..3", "--grid", "--random", "2"], "not allowed with argument"),
         (["--space", "latent=1..3", "--random", "0"], "is not a whole number from 1"),
         (["--space", "latent=1..3", "--random", "2", "--seed", "9" * 30], "is not a seed"),
+        (["--space", "train.lr=1|2"], "did you mean train.phases.generator.lr or"),
         (["--space", "name=a|b"], "names no setting|model.name"),
         ([], "--space"),
     ],

@@ -341,7 +341,7 @@ def check_edit(key: str, value: Any, settings: dict[str, Param]) -> tuple[Any, s
     """Whether a setting may be changed to a value while a run trains: the value to use, and what is wrong if not."""
     param = settings.get(key)
     if param is None:
-        meant = _meant(key, list(settings))
+        meant = params.meant(key, list(settings))
         return value, f"no such setting ({meant})" if meant else "no such setting"
     if not param.live:
         live = ", ".join(name for name, other in settings.items() if other.live)
@@ -416,15 +416,6 @@ def named(tables: dict[str, Any], table: str, default: str = "") -> str:
     return name if isinstance(name, str) else ""
 
 
-def _meant(key: str, full_keys: list[str]) -> str:
-    """A hint at the keys that may have been meant: those that end as it does before those that look like it."""
-    table, _, name = key.rpartition(".")
-    endings = [full_key for full_key in full_keys if full_key.endswith(f".{name}")]
-    if table and (close := params.nearest(key, endings)):
-        return close
-    return f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, full_keys)
-
-
 def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declarations) -> dict[str, Any]:
     """Apply `key=value` overrides to tables, in order; a new dict. Values are TOML, or bare words for text.
 
@@ -444,7 +435,7 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declar
             continue
         settings = may_be_stated(named(tables, "model"), named(tables, "dataset", datasets.DEFAULT), catalog)
         if key not in settings:
-            problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(settings))))
+            problems.append(Problem("--set", assignment, "names no setting", params.meant(key, list(settings))))
             continue
         value = params.parse(settings[key], text)
         if key in LENGTHS:

@@ -15,7 +15,7 @@ import difflib
 import functools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -199,6 +199,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
     close = difflib.get_close_matches(show(name)[:100], [str(word) for word in names], n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}?" if close else ""
+
+
+def meant(key: str, full_keys: Sequence[str], others: Iterable[str] = ()) -> str:
+    """A hint at the keys that may have been meant: those that end as it does before those, or `others`, that look like
+    it."""
+    table, _, name = key.rpartition(".")
+    endings = [full_key for full_key in full_keys if full_key.endswith(f".{name}")]
+    if table and (close := nearest(key, endings)):
+        return close
+    return f"did you mean {' or '.join(endings)}?" if endings else nearest(key, [*full_keys, *others])
 
 
 def check(

@@ -139,7 +139,7 @@ def full_key(name: str, settings: Mapping[str, Param], idle: Container[str] = ()
         return ends[0]
     if ends:
         raise ConfigError("--space", [Problem("--space", name, "could be any of several", ", ".join(ends))])
-    hint = params.nearest(name, [*settings, *(key.rpartition(".")[2] for key in settings)])
+    hint = params.meant(name, list(settings), (key.rpartition(".")[2] for key in settings))
     raise ConfigError("--space", [Problem("--space", name, "names no setting", hint)])
 
 
