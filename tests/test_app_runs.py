@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from textual.widgets import Input
@@ -11,7 +12,9 @@ from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import remarks, runs
 from tui_gen.app.panes.runs.columns import Column, cell_of, columns_for
+from tui_gen.app.panes.runs.pane import RunsPane
 from tui_gen.app.panes.runs.table import RunTable
+from tui_gen.history import comparison
 from tui_gen.history.run_facts import RunRow
 from tui_gen.history.run_list import RunList
 from tui_gen.history.run_summary import RunSummary
@@ -202,6 +205,16 @@ def test_columns_have_room_at_every_width():
 def test_a_run_is_called_by_the_folder_that_was_named_for_it(folder, width, text):
     row = RunRow(runs.RunInfo(f"/x/{folder}", "vae-digits", "finished", 1, 1, "", 0.0, 0.0), RunSummary())
     assert cell_of(row, Column("name", width)).rstrip() == text
+
+
+def test_runs_of_one_name_are_told_apart_by_what_was_given_for_them_everywhere():
+    made, mine, other = "20260101-0000-vae-digits-aaaa", "b4", "long-b4"
+    paths = [Path(f"/x/{folder}") for folder in (made, mine, other)]
+    assert comparison.names(paths, [{"name": "vae"}] * 3) == ["vae aaaa", "vae b4", "vae long-b4"]
+    pane = RunsPane(Path("/x"))
+    pane.rows = [runs.RunInfo(str(path), "vae", "finished", 1, 1, "", 0.0, 0.0) for path in paths]
+    entries = [entry.name for entry in pane.entries() if entry.name.startswith("Open run")]
+    assert entries == ["Open run: vae aaaa", "Open run: vae b4", "Open run: vae long-b4"]
 
 
 async def test_a_step_and_a_sample_are_noted_on_where_they_are_seen(monkeypatch, three):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,11 @@ def shown(path: Path) -> str:
     except (OSError, ValueError):
         return str(path)
     return relative if near else str(path)
+
+
+def distinction(folder: str) -> str:
+    """What tells a run from others of its name: its folder's name where somebody gave it, else the end of that."""
+    return folder.rpartition("-")[2] if re.fullmatch(r"\d{8}-\d{4}-.+-[a-z0-9]{4}", folder) else folder
 
 
 def called(run: Path) -> str:

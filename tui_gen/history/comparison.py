@@ -14,6 +14,7 @@ import numpy as np
 from tui_gen import config as configs
 from tui_gen import forks, quality
 from tui_gen.catalog import Catalog
+from tui_gen.places import distinction
 from tui_gen.text import clean
 from tui_gen.verdicts.goals import Goal, goals_of
 from tui_gen.verdicts.panels import HEALTH, panels_of, split
@@ -165,10 +166,10 @@ def _find_forks(runs: Sequence[ComparedRun]) -> None:
 
 
 def names(paths: Sequence[Path], tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What runs are called: as their configs say, with the end of the folder's name where that is not enough."""
+    """What runs are called: as their configs say, with what tells runs of one name apart where that is not enough."""
     own = [clean(name) if isinstance(name := table.get("name"), str) else "" for table in tables]
     times = Counter(own)
-    tails = [clean(path.name).rsplit("-", 1)[-1] for path in paths]
-    result = [f"{name} {tail}" if times[name] > 1 else name for name, tail in zip(own, tails)]
+    tails = [clean(distinction(path.name)) for path in paths]
+    result = [f"{name} {tail}" if times[name] > 1 and tail != name else name for name, tail in zip(own, tails)]
     again = Counter(result)
     return [name if name and again[name] == 1 else clean(path.name) for name, path in zip(result, paths)]

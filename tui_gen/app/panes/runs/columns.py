@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from tui_gen.draw.spark import outline
 from tui_gen.draw.text import cut, elided, width_of
 from tui_gen.history.run_facts import FACTS, RunRow, text_of
+from tui_gen.places import distinction
 from tui_gen.progress import steps as steps_words
 from tui_gen.states import state_look
 from tui_gen.text import clean
@@ -19,8 +19,6 @@ GAP = 2
 MARK = 2
 """Cells before the first column: whether a run is marked, and whether it is the one that is shown."""
 LEAST_NAME, MOST_NAME, LEAST_PART = 12, 34, 3
-MADE_UP = re.compile(r"\d{8}-\d{4}-.+-[a-z0-9]{4}")
-"""The name of a folder for which nobody gave one."""
 FIRST = ("step", "best")
 """Columns that have room before long names do."""
 LEAST_STEP = 7
@@ -66,7 +64,7 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     name = LEAST_NAME
     left = width - MARK - state.width - GAP - name
     columns = []
-    longest = max((len(row.info.name) + 1 + len(_apart(row)) for row in rows), default=0)
+    longest = max((len(row.info.name) + 1 + len(distinction(row.folder)) for row in rows), default=0)
     extra = max(0, min(MOST_NAME, longest) - LEAST_NAME)
     for column in PRIORITY:
         if column.name not in FIRST:
@@ -128,15 +126,9 @@ def _when(t: float) -> str:
     return time.strftime("%d %b" if then[0] == today[0] else "%b %Y", then)
 
 
-def _apart(row: RunRow) -> str:
-    """What tells a run from others of its name: the folder's name where somebody gave it, else the end of it."""
-    folder = clean(row.folder)
-    return folder.rpartition("-")[2] if MADE_UP.fullmatch(folder) else folder
-
-
 def _name_of(row: RunRow, width: int) -> str:
     """The name, with what tells apart runs of one name, where there is room; the folder's where that was given."""
-    name, apart = clean(row.info.name), _apart(row)
+    name, apart = clean(row.info.name), clean(distinction(row.folder))
     if not row.info.state or width < LEAST_NAME or apart == name:
         return name
     wide = width_of(apart)

@@ -25,6 +25,7 @@ from tui_gen.history.run_facts import FACTS, ordered
 from tui_gen.history.run_filter import FilterError, Found, RunFilter
 from tui_gen.history.run_list import MANY, RunList
 from tui_gen.history.run_settings import RunSettings
+from tui_gen.places import distinction
 from tui_gen.runs import RESUMABLE, standing
 from tui_gen.text import clean
 
@@ -156,9 +157,8 @@ has a `›`, marked ones have a `◆`.
         """Every run, to be opened; every order."""
         for info in self.rows[:MOST_ENTRIES]:
             call = partial(self.post_message, RunOpened(Path(info.path)))
-            yield Entry(
-                f"Open run: {info.name} {info.path[-4:]}", call, f"{info.state}, step {info.step:,}", here=False
-            )
+            name = " ".join(dict.fromkeys((info.name, distinction(Path(info.path).name))))
+            yield Entry(f"Open run: {name}", call, f"{info.state}, step {info.step:,}", here=False)
         for name, fact in FACTS.items():
             yield Entry(f"Sort runs by: {name}", partial(self.sort_by, name), fact.help)
 
