@@ -129,16 +129,17 @@ def test_wherever_a_runner_is_killed_the_next_one_goes_on(root, workers, monkeyp
     assert workers.started == [("one", False), ("two", False)], "neither twice nor not at all"
 
 
-def test_a_run_of_somebody_else_is_waited_for_and_named(root, workers):
+@pytest.mark.parametrize(("state", "which"), [("running", ""), ("paused", " (paused)")])
+def test_a_run_of_somebody_else_is_waited_for_and_named(root, workers, state, which):
     other = fake_worker.make_run(root, "vae-digits", "name=theirs")
     with runs.claim(other):
         runs.register(other, "")
-        fake_worker.record(other, state="running", samples=1)
+        fake_worker.record(other, state=state, samples=1)
         queueing.add(root, [draft("mine")])
         runner = QueueRunner(root)
         assert runner.turn() and runner.turn()
         entry = queueing.read(root).get(1)
-        assert (entry.state, entry.reason) == ("waiting", f"waits for {other.name} on cpu")
+        assert (entry.state, entry.reason) == ("waiting", f"waits for {other.name}{which} on cpu")
         assert workers.started == []
     assert runner.turn()
     assert queueing.read(root).get(1).state == "running"

@@ -178,7 +178,8 @@ class QueueRunner:
                     self._begin(entry.id, slot)
                     reason = ""
                     break
-                reason = f"waits for {blocker.name} on {slot}"
+                paused = " (paused)" if runs.state_of(blocker)[0] == "paused" else ""
+                reason = f"waits for {blocker.name}{paused} on {slot}"
             if reason != entry.reason and (reason or entry.reason.startswith("waits for ")):
                 self._say(entry.id, reason)
 

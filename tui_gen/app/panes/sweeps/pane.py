@@ -155,7 +155,7 @@ The line below says how much each setting matters: its share of what the metric 
         self.put(prompts, self.highlighted if is_same else 0)
         self._places = {id: place for place, id in enumerate(prompts)}
         line = self._current_line
-        state = f"{line.state}, {line.over} of {line.total} over" if line is not None else ""
+        state = f"{line.state}, {line.over} of {line.total} trials" if line is not None else ""
         self.set_title(" · ".join(filter(None, (self.sweep, state))), table.metric if table is not None else "")
         self._describe()
         self.refresh_bindings()
