@@ -84,6 +84,16 @@ async def test_every_page_says_what_there_is_at_every_size(tmp_path, size):
         await until(pilot, lambda: "vae/loss  ●" in app.text(), app.text)
 
 
+async def test_without_runs_to_compare_no_key_of_what_is_hidden_is_offered(tmp_path):
+    app = Host(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.pane.focus_inside()
+        await until(pilot, lambda: app.focused is app.pane, app.text)
+        assert "Nothing is compared." in app.text()
+        ids = {key.binding.id for key in app.screen.active_bindings.values() if key.enabled and key.binding.show}
+        assert not {id for id in ids if id and id.startswith(("compare.", "samples."))}
+
+
 async def test_the_palette_and_the_list_of_runs_bring_runs_to_the_comparison(monkeypatch, two_runs):
     async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
         pane = app.workspace.pane("compare")

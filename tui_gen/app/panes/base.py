@@ -7,6 +7,7 @@ of that run changed (`update_view`). Whatever was missed off screen is handed ov
 from __future__ import annotations
 
 import importlib
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -190,9 +191,10 @@ class Pane(Widget):
         """The runs of the folder are not what they were."""
 
     def focus_inside(self) -> None:
-        """Focus the first thing in the pane that takes focus; the pane itself where there is none."""
-        for node in self.walk_children():
-            if isinstance(node, Widget) and node.focusable and node.display:
+        """Focus the first thing in the pane that is shown and takes focus; the pane itself where there is none."""
+        for node in self.walk_children(Widget):
+            parts = takewhile(lambda part: part is not self, node.ancestors_with_self)
+            if node.focusable and all(part.display for part in parts):
                 node.focus()
                 return
         self.can_focus = True
