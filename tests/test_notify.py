@@ -90,7 +90,7 @@ def test_alarms_are_told_once_of_a_kind_and_not_beside_the_failure_that_they_mea
     view.alerts += [alert("spike: 3, it was 1"), alert("spike: 4, it was 1"), alert("mode collapse: all alike")]
     assert watch.look(now) == [] and watch.look(now + HELD - 0.1) == []
     told = [text for event, text in words(watch.look(now + HELD)) if event == "alarm"]
-    assert len(told) == 2 and "spike: 3" in told[0] and "mode collapse" in told[1]
+    assert len(told) == 2 and "spike: 3, it was 1 in a/loss" in told[0] and "mode collapse" in told[1]
     view.alerts.append(alert("the loss is not finite", "error"))
     assert watch.look(now + 20) == []
     ended(view, "failed", "loss is not finite")

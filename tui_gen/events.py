@@ -258,6 +258,11 @@ class Alert(Event, tag="alert"):
     rates: Rates = {}
     kept: FilePath = ""
 
+    @property
+    def words(self) -> str:
+        """What happened, and of which metric where it is one's."""
+        return f"{self.what} in {self.where}" if self.where else self.what
+
 
 class Note(Event, tag="note"):
     """A line for the log pane."""

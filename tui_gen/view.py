@@ -301,10 +301,7 @@ class RunView:
                 changes.add("log")
             case events.Alert():
                 self.alerts.append(event)
-                where = f" in {event.where}" if event.where else ""
-                self._say(
-                    event.t, event.level, f"step {count(event.step)}: {event.what}{where}. {event.advice}".strip()
-                )
+                self._say(event.t, event.level, f"step {count(event.step)}: {event.words}. {event.advice}".strip())
                 changes |= {"marks", "log"}
             case events.Note():
                 self._say(event.t, event.level, event.text)

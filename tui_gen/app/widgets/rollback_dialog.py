@@ -30,7 +30,7 @@ class RollbackDialog(Dialog):
         answers = [("smaller", f"Rates × {self.factor:g}")]
         answers += [("skip", "Past that batch")] if batch is not None else []
         answers += [("same", "As it was"), ("cancel", "Cancel")]
-        text = f"Step {count(alert.step)}: {alert.what}." if alert is not None else "Nothing is wrong that it knows of."
+        text = "Nothing is wrong that it knows of." if alert is None else f"Step {count(alert.step)}: {alert.words}."
         ways = "with smaller learning rates"
         if alert is not None and batch is not None:
             text += f" The batch of step {count(batch)} is in {alert.kept}."

@@ -142,7 +142,7 @@ def happened(view: RunView, marks: list[Mark], words: Words) -> Markup:
         parts.append(table(("from step", "setting", "was", "became"), rows[-ROWS:], _caption("Live edits", len(rows))))
     if view.alerts:
         alerts = [
-            (count(alert.step), alert.level, words(f"{alert.what}{f' in {alert.where}' if alert.where else ''}"),
+            (count(alert.step), alert.level, words(alert.words),
              words(alert.advice))
             for alert in view.alerts
         ]  # fmt: skip

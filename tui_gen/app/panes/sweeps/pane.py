@@ -155,7 +155,8 @@ The line below says how much each setting matters: its share of what the metric 
         self.put(prompts, self.highlighted if is_same else 0)
         self._places = {id: place for place, id in enumerate(prompts)}
         line = self._current_line
-        state = f"{line.state}, {line.over} of {line.total} trials" if line is not None else ""
+        over = "" if line is None or line.state == "over" else f"{line.over} of {line.total} over"
+        state = ", ".join(filter(None, (line.state if line is not None else "", over)))
         self.set_title(" · ".join(filter(None, (self.sweep, state))), table.metric if table is not None else "")
         self._describe()
         self.refresh_bindings()
