@@ -34,6 +34,7 @@ STEPS, FAST = 50_000, 250
 CHART = 40
 """Braille characters that make a chart: fewer may be an ornament."""
 BRAILLE = re.compile(rb"\xe2[\xa0-\xa3][\x80-\xbf]")
+SEQUENCE = re.compile(rb"\x1b\[[0-9;:?<>$ ]*[@-~]|\x1b[\]P_].*?(?:\x1b\\|\x07)|\x1b[78]", re.DOTALL)
 SILENCE = 1.5
 """Seconds without output after which a program has drawn all there is."""
 MANY = 500
@@ -68,13 +69,16 @@ class Program:
 
 
 class Screen(PtyTerminal):
-    """A terminal that notes when a chart was first on it."""
+    """A terminal that notes when a chart was first on it, and when anything was drawn last."""
 
     charted_at: float | None = None
+    drawn_at = 0.0
     dots = 0
 
     def _feed(self, data: bytes) -> None:
         super()._feed(data)
+        if SEQUENCE.sub(b"", data):  # not only questions, which nobody sees
+            self.drawn_at = self.last_output
         if self.charted_at is None:
             self.dots += len(BRAILLE.findall(data))
             self.charted_at = self.last_output if self.dots >= CHART else None
@@ -269,7 +273,7 @@ class Table:
                     wait_for(lambda t=terminal: t.charted_at, 60, "a chart")
                     terminal.wait_quiet(SILENCE, 60)
                     spent = cpu_seconds(terminal.process.pid)
-                    charted, drawn = (at - terminal.started for at in (terminal.charted_at or 0, terminal.last_output))
+                    charted, drawn = (at - terminal.started for at in (terminal.charted_at or 0, terminal.drawn_at))
                     found.setdefault(program.name, []).append((charted, drawn, spent))
         words = f"20 metrics × {STEPS:,} steps, {'250 steps' if kind == 'fast' else 'one step'} an event"
         cpu = {name: f"{median(turn[2] for turn in turns):.2f} s of CPU" for name, turns in found.items()}

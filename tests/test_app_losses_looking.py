@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from textual import events as keys_and_mouse
 
 from tests.plot_host import Host, write_run

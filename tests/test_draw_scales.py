@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.test_draw_curves import cells, noisy
 from tui_gen.draw.axes import label

@@ -7,8 +7,9 @@ Needs no PyTorch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tui_gen import events
 from tui_gen.log import event_log
@@ -21,8 +22,7 @@ HALF = 0.5
 AT_ONCE = "No update was made before, so no learning rate is to blame: look at the data, or train in float32."
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Remedy(msgspec.Struct, frozen=True):
     """What to resume with. `step` is that of the first loss that was no number; `was` and `now` map keys to rates."""
 
     step: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -51,10 +52,11 @@ def run_workbench(
     that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
+    long = False
     if open_run is not None and replay is None:
         from tui_gen.log import prefetch
 
-        prefetch.begin(open_run / "events.jsonl")
+        long = prefetch.begin(open_run / "events.jsonl")
     from tui_gen.draw.terminal import probe
 
     try:  # before Textual is imported, which reads its settings then
@@ -66,18 +68,27 @@ def run_workbench(
         raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
     prepare_environment(terminal)
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
-    import_asyncio()
-    later.import_textual()
-    from tui_gen.app.workbench import Workbench
+    with contextlib.ExitStack() as ending:
+        look = None
+        if open_run is not None and replay is None and watcher is None:
+            from tui_gen.app.first_look import FirstLook
+            from tui_gen.app.terminal.taken import TakenScreen
 
-    more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
-    if watcher is not None:
-        from tui_gen.app.far_runs import FarRuns
+            look = FirstLook(open_run, model_dirs, ending.enter_context(TakenScreen(terminal)), theme)
+            if not long and budget is None:
+                look.show()
+        import_asyncio()
+        later.import_textual()
+        from tui_gen.app.workbench import Workbench
 
-        app = Workbench(FarRuns(watcher, model_dirs), **more)
-    else:
-        app = Workbench(Path(runs_root), model_dirs, replay=replay, compare=compare, **more)
-    app.run()
+        more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
+        if watcher is not None:
+            from tui_gen.app.far_runs import FarRuns
+
+            app = Workbench(FarRuns(watcher, model_dirs), **more)
+        else:
+            app = Workbench(Path(runs_root), model_dirs, replay=replay, compare=compare, first_look=look, **more)
+        app.run()
     return app.return_code or 0
 
 

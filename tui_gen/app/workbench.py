@@ -53,6 +53,7 @@ from tui_gen.text import clean, clean_lines
 if TYPE_CHECKING:
     from textual.app import SystemCommand
 
+    from tui_gen.app.first_look import FirstLook
     from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
@@ -113,14 +114,15 @@ class Workbench(TerminalApp):
         terminal: Terminal | None = None,
         theme: str | None = None,
         budget: float | None = None,
+        first_look: FirstLook | None = None,
     ) -> None:
         self.settings = Settings()
         self.themes = Themes(self, self.settings)
-        super().__init__(terminal)
+        super().__init__(terminal, first_look.screen if first_look is not None else None)
         self.pages = Pages(self)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self.runs = LocalRuns(Path(os.path.realpath(runs)), list(model_dirs or [])) if isinstance(runs, Path) else runs
-        self.furnishing = Furnishing(self, self, self, open_run)
+        self.furnishing = Furnishing(self, self, self, open_run, first_look)
         round_trip = terminal.round_trip if terminal is not None else None
         self.pacer = Pacer(round_trip, budget, lambda: self.wire.bytes_written)
         self.wire.limit = budget

@@ -6,10 +6,10 @@ colour, background colour), colours as (r, g, b) or None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 
 from tui_gen.draw.place import Placement, as_pixels, fit, resize
@@ -23,8 +23,7 @@ BlockRun = tuple[str, Colour | None, Colour | None]
 RAMP = " .:-=+*#%@"
 
 
-@dataclass
-class Blocks:
+class Blocks(msgspec.Struct):
     """An image as half-blocks: packed colours of the `upper` and `lower` halves, each (rows, columns), and its box."""
 
     upper: np.ndarray

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tui_gen.draw.text import width_of
@@ -34,8 +34,7 @@ _DOTTED = (1, 1, 0, 0)
 """How lines are dashed, by slot: dot columns that are drawn, over and over. In long parts: each costs a colour."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """Something that happened at a step: `kind` is one of MARKS."""
 
     step: float
@@ -43,8 +42,7 @@ class Mark:
     text: str = ""
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """A value that a curve should come to: drawn as a line across the plot, with its name on it."""
 
     value: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tui_gen.draw.text import cut, width_of
 from tui_gen.draw.tiles import WORTH, Room, Sheet, TileLayout, Word, lay_out

@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
@@ -227,8 +227,7 @@ Span = tuple[np.ndarray, np.ndarray]
 """The lowest and the highest height in every column."""
 
 
-@dataclass
-class _Curve:
+class _Curve(msgspec.Struct):
     """A series as it is to be drawn: `mean` is the average's span, None where the band is the line."""
 
     slot: int

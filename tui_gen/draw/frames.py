@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tui_gen.draw.canvas import Level, Mark
 from tui_gen.draw.clock import Clock
@@ -12,8 +13,7 @@ from tui_gen.draw.text import Row
 from tui_gen.draw.xscale import STEPS, XScale
 
 
-@dataclass(frozen=True)
-class FrameOptions:
+class FrameOptions(msgspec.Struct, frozen=True):
     """What to show and how.
 
     `smoothing`: EMA factor in [0, 1), 0 draws the data alone; without `bands` only averages are drawn, where there
@@ -45,13 +45,12 @@ class FrameOptions:
     clock: Clock | None = None
     marks: Sequence[Mark] = ()
     levels: Sequence[Level] = ()
-    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ends: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     called: Callable[[float], str] = "{:,.0f}".format
     ascii: bool = False
 
 
-@dataclass(frozen=True)
-class Area:
+class Area(msgspec.Struct, frozen=True):
     """A rectangle of cells."""
 
     x: int
@@ -60,8 +59,7 @@ class Area:
     height: int
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """One line of the legend: a series at a step, NaN where it has no value; `absent` where it has none at the
     crosshair: before its first, or where it does not go that far. `at` says where the value was measured, as the x axis
     does, where that is not in the crosshair's column.
@@ -77,8 +75,7 @@ class Reading:
     at: str = ""
 
 
-@dataclass
-class Frame:
+class Frame(msgspec.Struct):
     """A drawn plot: `rows` of (text, style key) runs, each row exactly `width` cells, and what lies where."""
 
     width: int
@@ -93,7 +90,7 @@ class Frame:
     """The y limits on the scale."""
     outside: int = 0
     """How many values are out of view, above and below."""
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[Reading] = msgspec.field(default_factory=list)
 
     def text(self) -> str:
         """The frame as plain text."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 Pieces = list[tuple[bytes, tuple[int, int, int, int]]]
 """Bytes of a pixel protocol, each for its box = (x, y, columns, rows) of cells."""
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True):
     """A rectangle of cells, the screen pixels of the image in it (from its top left), and how much it is enlarged."""
 
     x: int

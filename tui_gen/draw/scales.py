@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tui_gen.draw.axes import log_ticks, ticks
@@ -24,8 +24,7 @@ FEW = 16
 """Columns below which nothing is left out."""
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True):
     """How values become heights: `linear`, `log`, or `symmetric`: logarithmic both ways from 0, for values of any sign.
 
     `threshold` is the size of value about which a symmetric scale turns from linear (around 0) to logarithmic.
@@ -108,8 +107,7 @@ def choose_scale(log: bool, ends: Iterable[np.ndarray], before: Scale) -> Scale:
     return Scale("symmetric", threshold)
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """What a curve's columns span: all of them, and all but the outliers."""
 
     whole: tuple[float, float]

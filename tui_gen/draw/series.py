@@ -8,8 +8,8 @@ it neither moves nor poisons the average.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 # A chunk of the EMA scan stays in the L2 cache while the ~12 doubling passes go over it.
@@ -377,8 +377,7 @@ class Series:
         return (after - 1 if after else None), False
 
 
-@dataclass
-class Columns:
+class Columns(msgspec.Struct):
     """What a series does in each of n pixel columns; arrays of shape (n,), NaN where nothing is to be drawn.
 
     `lo`, `hi`: extremes; `first`, `last`: the values at the column's ends (NaN when that point is a gap);

@@ -23,18 +23,16 @@ import fcntl
 import os
 import re
 import select
-import signal
 import struct
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from tui_gen.draw import attention, multiplexers
 from tui_gen.draw.multiplexers import TmuxClient
-from tui_gen.draw.signals import ENDING
+from tui_gen.draw.signals import as_before, leave_in_order
 
 CHOICES = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
 ITERM2 = ("iterm2", "wezterm", "mintty")
@@ -416,11 +414,7 @@ def _quiet(fd: int) -> Iterator[None]:
     the terminal mute.
     """
     before = termios.tcgetattr(fd)
-    handlers = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                handlers[number] = signal.signal(number, _leave)
+    handlers = leave_in_order()
     try:
         mode = termios.tcgetattr(fd)
         mode[0] &= ~(termios.ICRNL | termios.INLCR | termios.IXON)
@@ -431,9 +425,4 @@ def _quiet(fd: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(fd, termios.TCSAFLUSH, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
+        as_before(handlers)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _NARROW = re.compile("[ -~\u2500-\u259f\u2800-\u28ff]*").fullmatch
 """What plots are made of: ASCII, boxes, blocks and Braille, each a cell wide."""
 
+is_line_art = re.compile(r"[\s\u2500-\u257f\u2800-\u28ff]*").fullmatch
+"""Whether a text is of frames and curves alone, which need less contrast than words."""
+
 Run = tuple[str, str]
 Row = list[Run]
 

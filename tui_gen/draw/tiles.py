@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+
+import msgspec
 
 from tui_gen.draw.text import cut, width_of
 from tui_gen.text import clean
@@ -30,8 +31,7 @@ EXACT = 1e-9
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(msgspec.Struct, frozen=True, dict=True):
     """What there is to lay out: `grid` = (columns, rows) of tiles of (height, width) pixels, `gap` between them.
 
     The first `count` are there, numbered along the rows; `block` = (columns, rows) of them belong together. Names are
@@ -89,8 +89,7 @@ class Sheet:
         return tile if tile < self.count else -1
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """Cells to fill: how many, and the (width, height) of one in pixels of the screen.
 
     `whole`: tiles are enlarged by whole factors only. `bands`: pixels are drawn by so many rows at a time, and with
@@ -105,8 +104,7 @@ class Room:
     least: float = 0.0
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """Text at a cell of the room; `colour` is `#rrggbb`, or empty for that of all text."""
 
     x: int
@@ -115,8 +113,7 @@ class Word:
     colour: str = ""
 
 
-@dataclass(frozen=True)
-class TileLayout:
+class TileLayout(msgspec.Struct, frozen=True):
     """Where everything goes. A strip is rows of tiles without text between them; all strips have the same size.
 
     `numbers`: the tile at each row and column, -1 for none. `xs`, `ys`: where the columns, and the rows of a strip,
@@ -160,8 +157,7 @@ def lay_out(sheet: Sheet, room: Room) -> TileLayout:
     return _placed(shape, room)
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(msgspec.Struct, frozen=True, dict=True):
     """`across` x `down` blocks, `part` = (columns, rows) of tiles of each; `turned`: rows of the file are columns."""
 
     sheet: Sheet

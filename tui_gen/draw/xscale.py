@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from tui_gen.draw.clock import Clock
 
 
-@dataclass(frozen=True)
-class XScale:
+class XScale(msgspec.Struct, frozen=True):
     """How steps become places: by their number or, with a `clock`, by their time; with `log` by its logarithm.
 
     Limits are pairs of steps, the first below the second, and not below 1 where `log`. Step 0 has no logarithm: it is

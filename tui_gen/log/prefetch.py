@@ -99,17 +99,18 @@ class ReadAhead:
 _begun: dict[Path, ReadAhead] = {}
 
 
-def begin(path: Path) -> None:
-    """Have a log read from now on, where that saves time: it is long, and there is a core for it. The process must have
-    no threads yet.
+def begin(path: Path) -> bool:
+    """Have a log read from now on, where that saves time: it is long, and there is a core for it; whether it is. The
+    process must have no threads yet.
     """
     with contextlib.suppress(OSError):
         if hasattr(os, "memfd_create") and len(os.sched_getaffinity(0)) > 1 and path.stat().st_size >= LONG:
             memory = os.memfd_create("tui-gen")
             if pid := os.fork():
                 _begun[path] = ReadAhead(pid, memory)
-            else:
-                _read(path, memory)
+                return True
+            _read(path, memory)
+    return False
 
 
 def follower(path: Path, decode: Decode) -> Follower:

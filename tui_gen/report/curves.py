@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from tui_gen.draw.curves import Frame, FrameOptions, render
 from tui_gen.draw.legend import legend_rows

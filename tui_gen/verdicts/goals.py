@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from tui_gen import config as configs
@@ -33,8 +33,7 @@ PLACE = {("dataset", "root")}
 """Settings of the data that say where they are, not what they are."""
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(msgspec.Struct, frozen=True):
     """A figure that a recipe states: `metric` (of the log, or `a / number + number`) should come to `reach`.
 
     `curve` is the metric of the log that it is about, `level` what that one should come to. `better` is `lower` or

@@ -12,7 +12,6 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -48,8 +47,7 @@ class Verdict(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True):
     """What is stated of a run from outside it: its model's alarms, its settings, and its recipe's figures."""
 
     entry: ModelEntry | None
@@ -302,8 +300,7 @@ def _tested(alarm: Alarm, name: str, values: Values) -> dict[str, float] | None:
     return None
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What a run is judged by: a metric's curve (steps and values), and what it should reach if anybody says so."""
 
     called: str

@@ -9,7 +9,8 @@ by come first, then losses, then the rest; health and settings that only change 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 PAIRS = 4
 """Glyphs and colours 0..3 have a second form at +4 (filled and hollow)."""
@@ -21,8 +22,7 @@ LAST = ("grad_norm", "lr")
 """What only tells how the training was set."""
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(msgspec.Struct, frozen=True):
     """One curve of a panel: the metric's full name, what the legend calls it, its glyph, whether to average it."""
 
     metric: str
@@ -31,8 +31,7 @@ class Curve:
     smooth: bool
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(msgspec.Struct, frozen=True):
     """A named group of curves; `paired` says that slots i and i + 4 are training and validation of one metric.
 
     `note` stands behind the title.

@@ -20,6 +20,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from tui_gen.app.shell.legibility import BLACK, REST, VALUE, WHITE, contrast, on_the_way
+from tui_gen.draw.text import is_line_art
 
 PALETTES = {
     "vga": "000000 aa0000 00aa00 aa5500 0000aa aa00aa 00aaaa aaaaaa "
@@ -38,8 +39,6 @@ GROUNDS = (0, 1, 2, 4, 5, 6, 7, 15)
 LEVELS = (0, 95, 135, 175, 215, 255)
 """Of the parts of the colours 16 to 231 of 256; those after them are greys, from 8 in steps of 10."""
 
-LINES = re.compile(r"[\s\u2500-\u257f\u2800-\u28ff]*")
-"""Frames and curves."""
 SOLID = re.compile(r"[\s\u2580-\u259f]*")
 """Grounds and parts of cells, as pictures and bars are made of."""
 Appearances = list[Color]
@@ -94,7 +93,7 @@ class Depth(LineFilter):
         result = []
         for text, style, control in segments:
             if style is not None and not control:
-                kind = "solid" if SOLID.fullmatch(text) else "drawn" if LINES.fullmatch(text) else "text"
+                kind = "solid" if SOLID.fullmatch(text) else "drawn" if is_line_art(text) else "text"
                 style = self._of(style, kind)
             result.append(Segment(text, style, control))
         return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Pane, class_of, make
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from textual.geometry import Region
+
+    from tui_gen.app.first_look import FirstLook
+    from tui_gen.app.panes.losses.pane import LossesPane
     from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Controls, Stage
     from tui_gen.app.steering.form_actions import FormActions
@@ -35,25 +39,30 @@ ON_ITS_WAY = 0.02
 """Seconds in which a frame goes out before anything else begins: a thread writes it, and waits for its turn each time
 where others import and read."""
 LONGEST = 2.0
-"""Seconds that panes off the screen wait for a long log to be read."""
+"""Seconds that panes off the screen wait for a long log to be read, and curves for the panes around them."""
 
 
 class Furnishing:
     """Brings the panes into a workbench: into `app`, the `stage` of those who deal with runs, with keys as `controls`.
 
-    With a `run` to show, that is the pane that it is looked at in, else those in which one is put together or opened;
-    the others follow when these are drawn. `crew` and `form_actions` deal with runs and with the form.
+    With a `run` to show, that is the pane that it is looked at in, or all on screen where there was a first `look` at
+    it; else those in which one is put together or opened. The others follow when these are drawn. `crew` and
+    `form_actions` deal with runs and with the form.
     """
 
     crew: Crew
     form_actions: FormActions
 
-    def __init__(self, app: TerminalApp, stage: Stage, controls: Controls, run: Path | None) -> None:
-        self.app, self.stage, self.controls, self.run = app, stage, controls, run
+    def __init__(
+        self, app: TerminalApp, stage: Stage, controls: Controls, run: Path | None, look: FirstLook | None
+    ) -> None:
+        self.app, self.stage, self.controls, self.run, self.look = app, stage, controls, run, look
         self.looking = run is not None
         """Whether the workbench was opened to look at a run."""
         self._batch = contextlib.ExitStack()
         self._panes: dict[str, Pane] = {}
+        self._curves_at: Region | None = None
+        """Where the curves of the run that was opened were in the first frame."""
 
     def pane(self, name: str) -> Pane | None:
         """A pane by its id, once it is in its place."""
@@ -64,7 +73,7 @@ class Furnishing:
         is not behind one of empty panes, which is as large.
         """
         self._batch.enter_context(self.app.batch_update())
-        self.app.set_timer(LONG, self._batch.close)
+        self.app.set_timer(LONGEST if self._looked else LONG, self._batch.close)
 
     async def begin(self, runs: LocalRuns, replay: Pace | None) -> None:
         """What the first frame did without, and is seen first: the panes on screen, and the run."""
@@ -81,16 +90,19 @@ class Furnishing:
                 here.focus_inside()
             if conductor.view is not None:
                 self._draw_at_once()
+                self._curves_at = self._place_of_curves()
             elif self.run is not None:
                 workspace.use_layout(arrangement.EDIT)
-        self._batch.close()
+        self.app.call_later(self._batch.close)  # after what gives the focus, so that the first frame shows it
         runs.after_panes(self.stage)
 
     def _first(self, looking: bool) -> list[Pane]:
         """The panes on screen that come first: where a run is to be looked at, the one that this is done in; else those
-        that show no run, and need no numpy. All, where there is none of these.
+        that show no run, and need no numpy. All, where there is none of these, or somebody sees the curves already.
         """
         shown, watched = self.stage.workspace.on_screen, self.stage.workspace.run_pane
+        if self._looked:
+            return shown
         idle = {place.id for place in PANES if not place.watches}
         first = [pane for pane in shown if (pane.id == watched if looking else pane.id in idle)]
         return first or shown
@@ -102,6 +114,27 @@ class Furnishing:
             lay_out(self.app.screen)
             for pane in self.stage.workspace.on_screen:
                 pane.draw_now()
+
+    @property
+    def _looked(self) -> bool:
+        """Whether somebody sees curves already."""
+        return self.look is not None and self.look.drawn
+
+    @property
+    def _losses(self) -> LossesPane | None:
+        return cast("LossesPane | None", self.pane("losses"))
+
+    def _place_of_curves(self) -> Region | None:
+        losses = self._losses
+        return losses.grid.region if losses is not None and losses in self.stage.workspace.on_screen else None
+
+    def _remember_curves(self) -> None:
+        """For a first look the next time."""
+        look, losses = self.look, self._losses
+        if look is not None and losses is not None and self._curves_at:
+            from tui_gen.app.shell.look_memory import seen
+
+            look.remember(self.app.size, seen(self.app, losses, self._curves_at))
 
     async def go_on(self, beat: Callable[[float], None]) -> None:
         """The other panes on screen; once there is time, those that are not. About once a second there is a `beat`."""
@@ -138,6 +171,7 @@ class Furnishing:
             await self.crew.conductor.show_config()
         if stage.models is not None:
             empty_frames.remember(stage.models.first_rows())
+        self._remember_curves()
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self.controls) if binding.id})
         if keymap:
             self.app.set_keymap(keys.given_way(self.controls, keymap))

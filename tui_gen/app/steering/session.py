@@ -318,9 +318,10 @@ class Session:
     def attach(self, path: Path) -> RunView:
         """A run as far as it is read in a moment; where it is `behind`, polling reads the rest."""
         from tui_gen import forks
+        from tui_gen.app import first_look
         from tui_gen.view import RunView
 
-        view = RunView.begin(path)
+        view = first_look.view_of(path) or RunView.begin(path)
         view.children = forks.children(path)
         return view
 

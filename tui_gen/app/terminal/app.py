@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
     from textual.widget import Widget
 
+    from tui_gen.app.terminal.taken import TakenScreen
     from tui_gen.draw.terminal import Terminal
 
 SETTLE = 0.3
@@ -44,8 +45,10 @@ class TerminalApp(HookedApp):
     it, which go to the editor.
     """
 
-    def __init__(self, terminal: Terminal | None = None) -> None:
+    def __init__(self, terminal: Terminal | None = None, taken: TakenScreen | None = None) -> None:
         self.terminal = terminal
+        self.taken = taken
+        """The screen, where it was taken before; it is taken over."""
         super().__init__()
         self.wire = Wire(self)
         self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")

@@ -37,6 +37,7 @@ from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
+from tui_gen.app.terminal.taken import ALTERNATE
 from tui_gen.draw.multiplexers import permitted
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from textual.message import Message
     from textual.message_pump import MessagePump
 
+    from tui_gen.app.terminal.taken import TakenScreen
     from tui_gen.draw.terminal import Terminal
 
 __all__ = ["ChopsUpdate", "CompositorUpdate", "HookedApp", "LayoutUpdate", "PaintedWhole", "TerminalDriver"]
@@ -423,7 +425,13 @@ class TerminalDriver(LinuxDriver):
         Thread(target=watch, name="terminal's end", daemon=True).start()
 
     def write(self, data: str) -> None:
-        """Write what may be read by whatever is between us and the terminal."""
+        """Write what may be read by whatever is between us and the terminal. A screen that was taken before is not
+        taken again: there are terminals that clear it then.
+        """
+        taken: TakenScreen | None = getattr(self._app, "taken", None)
+        if taken is not None and taken.ours and data == ALTERNATE:
+            taken.taken_over()
+            return
         terminal: Terminal | None = getattr(self._app, "terminal", None)
         if terminal is not None and terminal.multiplexer:
             data = permitted(data, terminal.multiplexer, terminal.graphics)
@@ -444,7 +452,7 @@ class TerminalDriver(LinuxDriver):
         if self._writer_thread is None:
             return
         if screen:
-            self.write("\x1b[?1049h")
+            self.write(ALTERNATE)
         self._enable_mouse_support()
         self.write("\x1b[?25l\x1b[?1004h")
         if not constants.DISABLE_KITTY_KEY:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -25,18 +25,16 @@ from tui_gen.text import clean, clean_lines
 KEYS = "Enter exports, Tab goes on, Esc leaves"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """A format: its name, what it is, what can be chosen for it, and why it cannot be written here (empty: it can)."""
 
     name: str
     help: str
-    params: Sequence[Param] = field(default_factory=tuple)
+    params: Sequence[Param] = msgspec.field(default_factory=tuple)
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class ExportWish:
+class ExportWish(msgspec.Struct, frozen=True):
     """What somebody wants: a format, its options as they were typed (those that are not as they were), and where to."""
 
     form: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import Binding
 
@@ -24,7 +24,7 @@ from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.keys import bindings
 from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
-from tui_gen.app.panes.losses.going import figure
+from tui_gen.app.panes.losses.shown import figure
 from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.canvas import Mark, legend_glyph
 from tui_gen.draw.curves import Level

@@ -15,13 +15,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.curves.sections import PlotBox, PlotRoom
+from tui_gen.app.panes.curves.sections import MOST, PlotBox, PlotRoom
 from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.text import width_of
 from tui_gen.text import clean
-
-MOST = 9
-"""Plots on screen at a time."""
 
 
 class SectionNames(Widget):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.canvas import Mark
 from tui_gen.draw.clock import Clock, time_label
+from tui_gen.draw.frames import FrameOptions
 from tui_gen.draw.xscale import XScale
 
 if TYPE_CHECKING:
@@ -22,8 +25,7 @@ NARROWEST = 2.0
 """Steps that are in view at least."""
 
 
-@dataclass(frozen=True)
-class ViewState:
+class ViewState(msgspec.Struct, frozen=True):
     """What is chosen. `window` is a fixed range of steps; `follow` shows only the newest so many; `heights` are fixed
     limits of values, by the title of the plot; `cursor` is the crosshair's step and `anchor` where a range of steps was
     begun; without `bands` averages are drawn alone; `group` is the section that alone has plots, `folded` are those
@@ -39,7 +41,7 @@ class ViewState:
     x_axis: str = "steps"
     window: tuple[float, float] | None = None
     follow: float | None = None
-    heights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    heights: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     cursor: float | None = None
     anchor: float | None = None
     group: str = ""
@@ -168,3 +170,24 @@ class Across:
         if clock := self.clock(axis):
             words += f" · {time_label(clock.seconds(step))}"
         return words
+
+
+def frame_options(looking: ViewState, across: Across, marks: Sequence[Mark] = ()) -> FrameOptions:
+    """How every plot is drawn for whoever looks in this way; figures to come to, and fixed heights, are a plot's own.
+    """
+    axis = across.axis(looking.x_axis)
+    return FrameOptions(
+        smoothing=SMOOTHINGS[looking.smoothing],
+        zero_phase=looking.zero_phase,
+        bands=looking.bands,
+        log_x=looking.log_x,
+        log_y=looking.log_y,
+        whole=looking.whole,
+        x_window=across.window(looking),
+        cursor=looking.cursor,
+        unit=float(across.epoch if axis == "epochs" else 1),
+        clock=across.clock(axis) if axis in CLOCKS else None,
+        marks=marks,
+        ends=across.ends(looking.x_axis),
+        called=partial(across.short, axis_name=looking.x_axis),
+    )

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from textual.geometry import Size
 
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.curves.bar import PlotBar, switches
-from tui_gen.app.panes.curves.grid import MOST, PlotGrid, SectionNames
-from tui_gen.app.panes.curves.looking import CLOCKS, SMOOTHINGS, Across, ViewState
+from tui_gen.app.panes.curves.grid import PlotGrid, SectionNames
+from tui_gen.app.panes.curves.looking import SMOOTHINGS, Across, ViewState, frame_options
 from tui_gen.app.panes.curves.plot import PlotView
-from tui_gen.app.panes.curves.sections import in_sections, section_of
+from tui_gen.app.panes.curves.sections import MOST, in_sections, section_of
 from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
-from tui_gen.draw.curves import FrameOptions, Level
+from tui_gen.draw.curves import Level
 from tui_gen.draw.series import Series
 from tui_gen.marks import noted
 from tui_gen.verdicts.panels import Panel
@@ -95,21 +95,7 @@ class CurvesPane(Pane):
         panels, looking = self.shown_panels(), self.looking
         self.grid.lay_out(list(map(section_of, panels)), bool(self._plot_count), self._counts(), self.folded)
         axis, marks = self.across.axis(looking.x_axis), self._with_range(self.marks())
-        options = FrameOptions(
-            smoothing=SMOOTHINGS[looking.smoothing],
-            zero_phase=looking.zero_phase,
-            bands=looking.bands,
-            log_x=looking.log_x,
-            log_y=looking.log_y,
-            whole=looking.whole,
-            x_window=self.across.window(looking),
-            cursor=looking.cursor,
-            unit=float(self.across.epoch if axis == "epochs" else 1),
-            clock=self.across.clock(axis) if axis in CLOCKS else None,
-            marks=marks,
-            ends=self.across.ends(looking.x_axis),
-            called=partial(self.across.short, axis_name=looking.x_axis),
-        )
+        options = frame_options(looking, self.across, marks)
         current = self.current
         for plot, panel in zip(self.plots, panels):
             its = replace(options, levels=self.levels(panel), y_window=looking.heights.get(panel.title))

@@ -6,9 +6,9 @@ It keeps no data of the run; the pane that owns it says what to draw. The mouse 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -18,10 +18,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.panes.curves.drawing import STYLES, DrawnPlot, drawn, hued
 from tui_gen.app.terminal.found import shows_ascii
-from tui_gen.draw.curves import Frame, FrameOptions, Plot, Reading
-from tui_gen.draw.legend import legend_rows
-from tui_gen.draw.text import Row, fit_row, width_of
+from tui_gen.draw.curves import FrameOptions, Plot
+from tui_gen.draw.text import Row, width_of
 
 if TYPE_CHECKING:
     from tui_gen.draw.series import Series
@@ -32,14 +32,6 @@ DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4
         "#a8d65c", "#c58be8", "#7fdede", "#d9b380")  # fmt: skip
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555",
          "#4f7a00", "#7a2fa0", "#006f7a", "#7a5230")  # fmt: skip
-SYMMETRIC = "±log"
-"""What a plot's title says where a logarithmic axis is symmetric about 0, as there are values that are not above it."""
-
-
-MANY = 4
-"""Curves of a plot beyond which its legend may have one more row."""
-WIDE = -0.1234
-"""A value that takes as many cells as any."""
 BOX = 2
 """Rows that the mouse goes up or down before what it selects is a box, not a range of steps."""
 
@@ -53,15 +45,6 @@ class PlotCell(NamedTuple):
 
 def _apart(cell: PlotCell, other: PlotCell) -> int:
     return max(abs(cell.x - other.x), abs(cell.y - other.y))
-
-
-@dataclass(frozen=True)
-class DrawnPlot:
-    """A frame, the legend rows above it included."""
-
-    rows: list[Row]
-    frame: Frame
-    legend: int
 
 
 def changed_span(old: Row, new: Row, width: int) -> tuple[int, int]:
@@ -159,32 +142,13 @@ class PlotView(Widget):
         if panel != self.panel:
             self._looks.clear()
         self.panel = panel
-        some = []
-        for curve in panel.curves:
-            curve_series = series.get(curve.metric)
-            if curve_series is not None:
-                # the legend's name and glyph are the panel's; a series may be drawn in several
-                curve_series.name, curve_series.slot, curve_series.smooth = curve.label, curve.slot, curve.smooth
-                some.append(curve_series)
-        options = replace(options, legend=False, ascii=shows_ascii(self))
-        most = 0 if height < 6 else 1 if height < 11 else 2 if len(panel.curves) <= MANY or height < 14 else 3
-        readings = _expected(some, options)
-        name = f"{panel.title} {panel.note}" if panel.note else panel.title
-        title = f"{name} {SYMMETRIC}" if options.log_y else name
-        count = len(legend_rows(title, readings, width, most, False)) if most else 0
-        frame = self._plot.render(width, height - count, some, options)
-        rows = list(frame.rows)
-        if count:
-            title = title if frame.scale.kind == "symmetric" else name
-            rows = legend_rows(title, frame.readings, width, count, options.cursor is not None) + rows
-            if chosen:
-                rows[0] = [(rows[0][0][0], "title.chosen"), *rows[0][1:]]
-            rows = [fit_row([], width)] * (height - len(rows)) + rows
-        before, self.drawing = self.drawing, DrawnPlot(rows, frame, count)
-        if before is None or len(before.rows) != len(rows) or before.frame.width != width:
+        options = replace(options, ascii=shows_ascii(self))
+        before = self.drawing
+        self.drawing = after = drawn(self._plot, panel, series, options, width, height, chosen)
+        if before is None or len(before.rows) != len(after.rows) or before.frame.width != width:
             self.refresh()
             return
-        for y, (old, new) in enumerate(zip(before.rows, rows)):
+        for y, (old, new) in enumerate(zip(before.rows, after.rows)):
             if old != new:
                 first, last = changed_span(old, new, width)
                 self.refresh(Region(first, y, last - first, 1))
@@ -216,8 +180,12 @@ class PlotView(Widget):
     def _look(self, key: str) -> Style:
         look = self._looks.get(key)
         if look is None:
-            look = self._looks[key] = self._ground() + self._new_look(key)
+            look = self._looks[key] = self._ground() + self._new_look(hued(key, self.panel))
         return look
+
+    def looks(self) -> dict[str, Style]:
+        """Every one of STYLES as it looks now."""
+        return {key: self._ground() + self._new_look(key) for key in STYLES}
 
     def _ground(self) -> Style:
         """The widget's own style: every row is painted many times between two changes of it."""
@@ -237,9 +205,7 @@ class PlotView(Widget):
         kind, _, which = key.partition(".")
         text = Color.parse("#e6e6e6" if dark else "#1c1c1c")
         if kind in ("line", "band"):
-            slot = int(which)
-            hues = DARK if dark else LIGHT
-            colour = Color.parse(hues[(self.panel.hue(slot) if self.panel is not None else slot) % len(hues)])
+            colour = Color.parse((DARK if dark else LIGHT)[int(which)])
             if kind == "band":
                 return Style(color=ground.blend(colour, 0.45).rich_color, dim=self.app.no_color)
             return Style(color=colour.rich_color, bold=True)
@@ -351,14 +317,3 @@ class PlotView(Widget):
 
     def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
         self._wheel(event, 1, True)
-
-
-def _expected(some: list[Series], options: FrameOptions) -> list[Reading]:
-    """Readings of the right number and widths, before the frame is there.
-
-    With a crosshair, a curve without an average has so few points that it may be said where one was measured.
-    """
-    at = "" if options.cursor is None else options.called(options.cursor)
-    return [
-        Reading(curve.name, "●", "text", 0.0, WIDE, WIDE, at="" if curve.smooth else at) for curve in some if len(curve)
-    ]

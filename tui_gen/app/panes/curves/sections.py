@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from tui_gen.verdicts.panels import Panel, split
 
+MOST = 9
+"""Plots on screen at a time."""
 LEAST = 44, 11
 """The smallest plot that gets a place of its own, in cells."""
 LEAST_AS_ASKED = 30, 7

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from tui_gen.exploring import MOST_PINS, UNSEEN, Axes, Dots, Look, Scene, Sort, Space, View, Way
@@ -24,8 +22,7 @@ FRAMES = 16
 """Frames of a walk, and of a trajectory, that are shown."""
 
 
-@dataclass
-class Stay:
+class Stay(msgspec.Struct):
     """One person's place in one run's space.
 
     `view` is what was decoded last, of the scene `view_of`; `tile` the tile of it that is shown large. `at` is where he
@@ -33,15 +30,15 @@ class Stay:
     """
 
     space: Space | None = None
-    view: View = UNSEEN
+    view: View = msgspec.field(default_factory=lambda: UNSEEN)
     view_of: Scene = "point"
     dots: Dots | None = None
     scene: Scene = "point"
-    axes: Axes = field(default_factory=Axes)
-    left: dict[Sort, Axes] = field(default_factory=dict)
+    axes: Axes = msgspec.field(default_factory=Axes)
+    left: dict[Sort, Axes] = msgspec.field(default_factory=dict)
     """The axes of each sort as one left them."""
     at: tuple[float, float] | None = None
-    pins: list[bytes] = field(default_factory=list)
+    pins: list[bytes] = msgspec.field(default_factory=list)
     label: int = 0
     way: Way = "slerp"
     side: int = 9

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen.app.panes.losses.shown import figure
 from tui_gen.draw.axes import reading
 from tui_gen.draw.text import elided, width_of
 from tui_gen.states import VERDICTS, StateLook, themed
@@ -36,8 +37,7 @@ LEAST, CLAUSE = 24, 44
 many of them, or more, up to the second, where its first clause needs them."""
 
 
-@dataclass(frozen=True)
-class Going:
+class Going(msgspec.Struct, frozen=True):
     """How a run goes: a look, a sentence, what to do about it, and what it reached of what it should."""
 
     look: StateLook
@@ -65,13 +65,6 @@ class Going:
             if room >= least:
                 break
         return Content.assemble((f"{self.look.sign} {elided(sentence, room)}", themed(self.look.tone)), tail)
-
-
-def figure(goal: Goal) -> str:
-    """`figure ≥ -24.7`, in terms of the curve that is drawn; empty where no figure is stated for the run's data."""
-    if goal.level is None:
-        return ""
-    return f"figure {'≥' if goal.better == 'higher' else '≤'} {reading(goal.level)}"
 
 
 def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going | None:

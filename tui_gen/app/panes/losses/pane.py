@@ -12,8 +12,9 @@ from tui_gen.app.panes.base import NO_RUN, Belongings
 from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.looking import Across
 from tui_gen.app.panes.curves.pane import CurvesPane
-from tui_gen.app.panes.losses.going import GoingLine, figure
+from tui_gen.app.panes.losses.going import GoingLine
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
+from tui_gen.app.panes.losses.shown import Word, levels_of, word_on
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.curves import Level
 from tui_gen.draw.series import Series
@@ -50,7 +51,7 @@ class LossesPane(CurvesPane):
         self.catalog: Catalog | None = None
         self.goals: list[Goal] = []
         self._names: tuple[str, ...] = ()
-        self._word: tuple[object, ...] = ()  # the model's and the recipe's, on the order and what shares a plot
+        self._word: Word = ([], [], "")  # the model's and the recipe's, on the order and what shares a plot
         self._going = GoingLine()
         self._empty = Empty()
 
@@ -120,12 +121,10 @@ class LossesPane(CurvesPane):
         if not self.is_mounted:
             return
         names = tuple(self.view.series) if self.view else ()
-        plan = self.view.plan if self.view else None
-        metrics, together = (plan.judged, plan.together) if plan else ([], [])
-        first = next((goal.curve for goal in self.goals if goal.curve in names), "")
-        if (names, metrics, together, first) != (self._names, *self._word):
-            self._names, self._word = names, (metrics, together, first)
-            self.panels = panels_of(names, metrics, together, first)
+        word = word_on(self.view, self.goals)
+        if (names, word) != (self._names, self._word):
+            self._names, self._word = names, word
+            self.panels = panels_of(names, *word)
         self.set_class(not names, "empty")
         if not names:
             self._going.show(None, None, fits=False)
@@ -147,9 +146,7 @@ class LossesPane(CurvesPane):
 
     def levels(self, panel: Panel) -> list[Level]:
         """The figures to come to that belong to one of a panel's curves, each value once."""
-        metrics = {curve.metric for curve in panel.curves}
-        goals = {goal.level: goal for goal in reversed(self.goals) if goal.curve in metrics}
-        return [Level(value, figure(goal)) for value, goal in goals.items() if value is not None]
+        return levels_of(panel, self.goals)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A fork needs a run."""

@@ -6,8 +6,9 @@ Two previews are shown beside each other, in turn, or as what differs between th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from tui_gen.events import Sample
 from tui_gen.pictures import RAW
@@ -28,11 +29,10 @@ class Counterpart(NamedTuple):
     preview: Sample
 
 
-@dataclass
-class Comparison:
+class Comparison(msgspec.Struct):
     """The pins, which are steps, and how the preview shown is compared, with what; `turned` shows the other one."""
 
-    pins: dict[str, int] = field(default_factory=dict)
+    pins: dict[str, int] = msgspec.field(default_factory=dict)
     way: Way = ""
     name: str = ""
     turned: bool = False

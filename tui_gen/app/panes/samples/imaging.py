@@ -10,10 +10,10 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from tui_gen import pictures
 from tui_gen.draw import heat, placeholders
@@ -142,8 +142,7 @@ class PictureFiles:
         return self._pixels[key]
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(msgspec.Struct, frozen=True):
     """The pixels of a subject, its grid as the file has it, and where in the room of the request it goes."""
 
     subject: Subject
@@ -175,8 +174,7 @@ class Drawing:
         return row * (self.tile[0] + self.gap), column * (self.tile[1] + self.gap)
 
 
-@dataclass(frozen=True)
-class PlacedDrawing:
+class PlacedDrawing(msgspec.Struct, frozen=True):
     """A drawing in its part of the request's room: where its strips of tiles are, and the words around them."""
 
     drawing: Drawing
