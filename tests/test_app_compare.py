@@ -79,7 +79,7 @@ async def test_every_page_says_what_there_is_at_every_size(tmp_path, size):
         await until(pilot, lambda: "train.seed" in app.text() and "0 °" in app.text(), app.text)
         assert "train.steps" not in app.text(), "that is the same"
         await pilot.press("v")
-        await until(pilot, lambda: "4.01 at 99 ★" in app.text() and "4.51 at 49" in app.text(), app.text)
+        await until(pilot, lambda: "4.01 at 100 ★" in app.text() and "4.51 at 50" in app.text(), app.text)
         await pilot.click(app.pane._tabs, offset=(2, 0))
         await until(pilot, lambda: "vae/loss  ●" in app.text(), app.text)
 
@@ -131,7 +131,7 @@ async def test_runs_of_any_length_are_drawn_over_each_other_and_go_on(tmp_path):
         assert [panel.title for panel in app.pane.panels] == ["vae/loss", "vae/kl"]
         await until(pilot, lambda: "no values yet: C" in app.text() and "vae/kl (not in A, C)" in app.text(), app.text)
         await pilot.press("left_square_bracket", "left_square_bracket", "left_square_bracket", "home")
-        assert readings(app) == {"A": 0.0, "B": 5.0} and "step 0" in app.text()
+        assert readings(app) == {"A": 0.0, "B": 5.0} and "step 1" in app.text()
         await pilot.press("end")
         assert readings(app) == {"A": 99.0, "B": None}
         await until(pilot, lambda: "B –" in app.text(), app.text)
@@ -154,7 +154,7 @@ async def test_each_run_has_its_own_epochs_and_times_from_its_own_start(tmp_path
         await shows(app, pilot, paths)
         await pilot.press("e", "end")
         assert readings(app)["A"] == 99.0 and readings(app)["B"] is None
-        await until(pilot, lambda: "epoch 9.90" in app.text(), app.text)
+        await until(pilot, lambda: "epoch 10.00" in app.text(), app.text)
         await pilot.press("home", "ctrl+right")
         values = readings(app)
         assert values["A"] == pytest.approx(values["B"] / 5, abs=1), "an epoch of B has five times the steps"
@@ -183,7 +183,7 @@ async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_pa
         assert (a.twin, a.begins, b.twin) == (b, 60, None)
         await until(pilot, lambda: "A parts from B at step 60" in app.text(), app.text)
         loss = app.pane.curves(app.pane.panels[0])
-        assert loss["A"].steps[0] == 59 and len(loss["B"]) == 100, "it begins where the other one has come to"
+        assert loss["A"].steps[0] == 60 and len(loss["B"]) == 100, "it begins where the other one has come to"
         mark = next(mark for mark in app.pane.marks() if mark.kind == "fork")
         assert (mark.step, mark.text) == (60, "A: parts from B: train.phases.vae.lr: 0.001 → 0.0001")
         assert [mark.kind for mark in app.pane.marks()] == ["fork"]

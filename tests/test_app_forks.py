@@ -44,10 +44,10 @@ async def test_a_fork_from_the_crosshair_goes_through_the_form(monkeypatch, trai
         app.workspace.open("losses")
         await until(pilot, lambda: losses.grid.size.height and "elbo" in screen_text(app))
         await pilot.press("home")
-        await until(pilot, lambda: losses.looking.cursor == 0)
+        await until(pilot, lambda: losses.looking.cursor == 1)
         await pilot.press("F")
-        await until(pilot, lambda: "no checkpoint at step 0" in "\n".join(app.told))
-        for _ in range(11):
+        await until(pilot, lambda: "no checkpoint at step 1" in "\n".join(app.told))
+        for _ in range(10):
             await pilot.press("right")
         await until(pilot, lambda: losses.looking.cursor == 11)
         await pilot.press("F")

@@ -159,27 +159,27 @@ async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
 
 
 async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
-    app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
+    app = Host(run_with(tmp_path, losses=[float(step) for step in range(1, 401)], planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
         await pilot.press("home")
         await settled(app, pilot)
-        assert "step 0 · epoch 0.00" in app.text() and "● train 0 " in app.text()
+        assert "step 1 · epoch 0.01" in app.text() and "● train 1 " in app.text()
         await pilot.press("end")
         await settled(app, pilot)
-        assert "step 399 · epoch 3.99" in app.text() and "● train 399 " in app.text()
+        assert "step 400 · epoch 4.00" in app.text() and "● train 400 " in app.text()
         for _ in range(5):
             await pilot.press("left")
         await settled(app, pilot)
         step = int(app.losses.looking.cursor)
-        assert 360 < step < 399 and f"step {step}" in app.text() and f"● train {step} " in app.text()
+        assert 360 < step < 400 and f"step {step}" in app.text() and f"● train {step} " in app.text()
         await pilot.press("escape")
         await settled(app, pilot)
         assert "step 3" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
 
 
 async def test_the_crosshair_says_where_a_sparse_curve_was_measured_and_reads_nothing_before_its_first(tmp_path):
-    val = events.Metrics(start=100, stride=200, values={"val/vae/loss": [0.5, 0.25]})
-    run = write_run(tmp_path / "run", val, losses=[float(step) for step in range(400)], planned=400)
+    val = events.Metrics(start=99, stride=200, values={"val/vae/loss": [0.5, 0.25]})
+    run = write_run(tmp_path / "run", val, losses=[float(step) for step in range(1, 401)], planned=400)
     app = Host(run, "losses")
     async with drive(app, (100, 30)) as pilot:
         read = {}
@@ -196,7 +196,7 @@ async def test_the_crosshair_says_where_a_sparse_curve_was_measured_and_reads_no
 
 
 async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
-    app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
+    app = Host(run_with(tmp_path, losses=[float(step) for step in range(1, 401)], planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
         plot = app.losses.plots[0]
         area = plot.drawing.frame.area
@@ -231,12 +231,12 @@ async def test_zoom_pan_reset_and_follow(tmp_path):
         whole = limits()
         await pilot.press("end", "plus")
         low, high = limits()
-        assert high == pytest.approx(399) and high - low == pytest.approx(200, abs=2)
+        assert high == pytest.approx(400) and high - low == pytest.approx(200, abs=2)
         await pilot.press("shift+left")
         assert limits()[0] == pytest.approx(low - 50, abs=2)
         for _ in range(20):
             app.losses.action_pan(-0.25)
-        assert limits()[0] == 0
+        assert limits()[0] == 1
         for _ in range(40):
             app.losses.action_zoom(0.5)
         assert limits()[1] - limits()[0] >= 1.9
@@ -269,7 +269,7 @@ async def test_marks_stand_on_the_axis_and_the_crosshair_tells_their_text(tmp_pa
     marks = [
         events.Edit(step=100, key="train.phases.vae.lr", old=1e-3, new=5e-4),
         events.Checkpoint(step=200, path="checkpoints/000200", reason="every 200 steps"),
-        events.Alert(step=300, level="warning", what="spike", where="vae/loss", advice="Lower [b]the rate[/nope]"),
+        events.Alert(step=299, level="warning", what="spike", where="vae/loss", advice="Lower [b]the rate[/nope]"),
     ]
     app = Host(run_with(tmp_path, *marks, planned=400), "losses")
     async with drive(app, (120, 30)) as pilot:
@@ -445,14 +445,14 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
 EXACT = """\
 ┃linear − no EMA + steps outliers clipped        ┃
 ┃vae/loss  ● train 9                             ┃
-┃       │        ⢀⡄        ⢀⡄        ⢀⡄        ⢀⡄┃
-┃      8┤       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃
-┃      6┤     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁  ┃
-┃       │    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞    ┃
-┃      4┤   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋     ┃
-┃      2┤ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁      ┃
-┃       │⢠⠞       ⠸⣤⠞       ⠸⣤⠞       ⠸⣤⠞        ┃
-┃      0┤⠋         ⠋         ⠋         ⠋         ┃
+┃       │         ⢀⡄        ⢀⡄        ⢀⡄        ⢠┃
+┃      8┤        ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋┃
+┃      6┤      ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ┃
+┃       │     ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ┃
+┃      4┤    ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ┃
+┃      2┤  ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ┃
+┃       │ ⢠⠞       ⠸⣤⠞       ⠸⣤⠞       ⠸⣤⠞       ┃
+┃      0┤ ⠋         ⠋         ⠋         ⠋        ┃
 ┃       └┴─────────┴─────────┴─────────┴────────┴┃
 ┃        0        10        20        30       40┃
 ┗━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┛"""

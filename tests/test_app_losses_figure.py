@@ -50,13 +50,13 @@ async def reaching(app, pilot, path, catalog):
     await settled(app, pilot)
     lines = app.text().split("\n")
     assert "… val elbo is 5.3 short of its figure" in lines[1], lines[1]
-    assert "best -30 at step 199 · figure ≥ -24.7" in lines[1] and "outliers clipped" in lines[2]
+    assert "best -30 at step 200 · figure ≥ -24.7" in lines[1] and "outliers clipped" in lines[2]
     assert lines[3][1:].startswith("vae/elbo") and any("╌figure ≥ -24.7╌" in line for line in lines[4:])
     append(path, validated(-24.5, start=399))
     app.action_update()
     await settled(app, pilot)
     assert "✔ it has its figure · " in app.text().split("\n")[1]
-    assert "best -24.5 at step 399 · figure ≥ -24.7" in app.text().split("\n")[1]
+    assert "best -24.5 at step 400 · figure ≥ -24.7" in app.text().split("\n")[1]
     app.losses.show_run(None)
     await settled(app, pilot)
     assert not app.losses._going.display
@@ -80,7 +80,7 @@ async def test_a_run_of_another_width_need_not_reach_the_figure_but_may(tmp_path
 
 
 async def test_without_a_figure_for_its_data_the_best_value_is_told_and_nothing_is_drawn(tmp_path, catalog):
-    path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0, -28.0, -29.0, start=100), steps=2500)
+    path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0, -28.0, -29.0, start=99), steps=2500)
     otherwise(path, "size = 8", "size = 12")
     app = Host(path, "losses")
     async with drive(app, (120, 30)) as pilot:
@@ -104,7 +104,8 @@ async def test_a_low_pane_keeps_its_rows_for_the_plots_and_one_that_knows_no_rec
 
 
 async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tmp_path):
-    curves = {f"vae/{name}": [float(step * scale) for step in range(400)] for name, scale in (("loss", 1), ("kl", 2))}
+    steps = range(1, 401)
+    curves = {f"vae/{name}": [float(step * scale) for step in steps] for name, scale in (("loss", 1), ("kl", 2))}
     run = write_run(tmp_path / "run", events.Metrics(start=0, values=curves), validated(7.5), planned=400)
     app = Host(run, "losses")
     async with drive(app, (80, 24)) as pilot:
@@ -115,7 +116,7 @@ async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tm
         await pilot.press("escape")
         await settled(app, pilot)
         assert "vae/kl 400" not in app.text()
-        for step, words in ((300, "· val/vae/elbo 7.5@199"), (100, "│ vae/kl 200 ")):
+        for step, words in ((300, "· val/vae/elbo 7.5@200"), (100, "│ vae/kl 200 ")):
             app.losses.look(cursor=float(step))
             await settled(app, pilot)
             assert words in app.text().split("\n")[1]

@@ -224,10 +224,10 @@ async def test_a_step_and_a_sample_are_noted_on_where_they_are_seen(monkeypatch,
         await until_shown(pilot, "Note on", "step 0")
         await pilot.press(*"begun", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and "✎" in screen_text(app))
-        await until_shown(pilot, "✎ 0 begun")
+        await until_shown(pilot, "✎ 1 begun")
         await pilot.press("4", "N")
         await until_shown(pilot, "Note on", ".png")
         await pilot.press(*"sharp", "enter")
         await until_shown(pilot, "✎ sharp")
         notes = [(note.step, bool(note.sample), note.text) for note in remarks.of(three[0]).notes]
-        assert notes == [(0, False, "begun"), (100, True, "sharp")]
+        assert notes == [(1, False, "begun"), (100, True, "sharp")]

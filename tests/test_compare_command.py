@@ -29,7 +29,7 @@ def test_runs_are_compared_by_settings_and_results(root, capsys):
     assert status == 0
     lines = [line.split() for line in out.splitlines()]
     assert ["train.phases.vae.lr", "0.001", "°", "1e-4"] in lines
-    assert ["last", "4", "2.5"] in lines and ["lowest", "3", "at", "1", "2.5", "at", "1", "★"] in lines
+    assert ["last", "4", "2.5"] in lines and ["lowest", "3", "at", "2", "2.5", "at", "2", "★"] in lines
     assert "train.batch_size" not in out and "B  second" in out and "⣀" not in out, "no plot in a pipe"
     _, plotted, _ = told(capsys, "compare", "first", "second", "--runs", str(root), "--metric", "loss")
     assert "vae/loss" in plotted and any("\u2800" < c <= "\u28ff" for c in plotted)
@@ -40,7 +40,7 @@ def test_csv_has_a_column_a_run(root, capsys):
     rows = list(csv.reader(io.StringIO(out)))
     assert rows[0] == ["what", "name", "20260101-0000-first", "20260101-0000-second"]
     assert ["setting", "train.phases.vae.lr", "0.001", "1e-4"] in rows
-    assert ["best", "vae/loss", "3", "2.5"] in rows and ["best step", "vae/loss", "1", "1"] in rows
+    assert ["best", "vae/loss", "3", "2.5"] in rows and ["best step", "vae/loss", "2", "2"] in rows
     _, out, _ = told(capsys, "compare", "first", "second", "--runs", str(root), "--csv", "--metric", "vae/loss")
     assert list(csv.reader(io.StringIO(out)))[1:] == [["0", "5", "5"], ["1", "3", "2.5"], ["2", "4", ""]]
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(root, capsys, words, messag
 def test_a_config_that_cannot_be_read_is_said_and_the_rest_is_compared(root, capsys):
     (root / "20260101-0000-second" / "config.toml").write_text("[[[")
     _, out, _ = told(capsys, "compare", "first", "second", "--runs", str(root))
-    assert "B: its config.toml is not valid TOML" in out and "2.5 at 1" in out
+    assert "B: its config.toml is not valid TOML" in out and "2.5 at 2" in out
 
 
 def test_what_a_spreadsheet_would_compute_is_text(root, capsys):

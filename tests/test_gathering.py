@@ -1,4 +1,4 @@
-"""Values that are gathered come to the curves that they would have come to one by one."""
+"""Values that are gathered come to the curves that they would have come to one by one, by how many steps were made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_whatever_comes_in_whatever_pieces_ends_on_the_same_curves():
             if dice.random() < 0.3:
                 values = dice.normal(size=(2, count)).astype(np.float32)
                 for name, row in zip(BOTH, values):
-                    direct[name].append_stride(step, stride, row.tolist())
+                    direct[name].append_stride(step + 1, stride, row.tolist())
                 gathering.take_block(LogBlock(start=step, stride=stride, names=BOTH, values=values))
                 step += count * stride
                 continue
@@ -39,7 +39,7 @@ def test_whatever_comes_in_whatever_pieces_ends_on_the_same_curves():
                 column = array("f", dice.normal(size=count))
                 values = column if dice.random() < 0.7 else [None if dice.random() < 0.2 else float(v) for v in column]
                 event = events.Metrics(start=step, stride=stride, values={})
-                direct[name].append_stride(step, stride, list(values))
+                direct[name].append_stride(step + 1, stride, list(values))
                 gathering.add(name, event, values)
             step += count * stride + int(dice.random() < 0.1)
             if dice.random() < 0.2:

@@ -26,7 +26,7 @@ def test_a_finished_run_goes_back_and_is_resumed_from_there(call, monkeypatch):
     run, processes = ended(), fake_worker.install(monkeypatch, steps=200)
     status, out, _ = call("rollback", run.name, "--to", "120", "--rate", "0.5", "--skip", "150", "--plain")
     assert status == 0, out
-    assert f"{run.name} went back from step 200 to 120: learning rates × 0.5, without the batch of step 150" in out
+    assert f"{run.name} went back from step 200 to 120: learning rates × 0.5, without the batch after step 150" in out
     assert len(processes) == 1 and runs.state_of(run)[:2] == ("finished", 200)
     (event,) = rollbacks.of(run)
     assert (event.to, event.skips, event.by_hand) == (120, [150], True)

@@ -30,9 +30,9 @@ def run(tmp_path, *, state="running", steps=0, judged=(), edits=(), **curves) ->
     """A run with these curves: values of every step, or (steps, values)."""
     view = RunView(tmp_path)
     for name, values in curves.items():
-        at, values = values if isinstance(values, tuple) else (np.arange(len(values)), values)
+        at, values = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
         view.series[name] = Series(name, at, values)
-    view.step = 1 + int(max(curve.steps[-1] for curve in view.series.values()))
+    view.step = int(max(curve.steps[-1] for curve in view.series.values()))
     view.state = state
     view.edits = list(edits)
     view.plan = events.Plan(steps=steps or 2 * view.step, steps_per_epoch=100, batch_size=1, judged=list(judged))
@@ -157,7 +157,7 @@ def test_averaged_weights_that_are_behind(tmp_path, lag, level):
 
 
 def classifier(tmp_path, val, loss=None, **curves):
-    at = np.arange(1, len(val) + 1) * (2000 // len(val)) - 1
+    at = np.arange(1, len(val) + 1) * (2000 // len(val))
     loss = falling() if loss is None else loss
     return run(tmp_path, **{"classifier/loss": loss, "val/classifier/loss": (at, val), **curves})
 
@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_comes_before_all_else(tmp_path):
 
 
 def judged_by(tmp_path, values, *, steps, state="running", reach=-100.0):
-    at = np.arange(1, len(values) + 1) * 100 - 1
+    at = np.arange(1, len(values) + 1) * 100
     view = run(tmp_path, state=state, steps=steps, judged=("elbo",),
                **{"vae/loss": falling(100 * len(values)), "val/vae/elbo": (at, values)})  # fmt: skip
     return said(view, stated("vae", aim=Aim(reach, "val/vae/elbo", "higher"), steps=2000))
@@ -264,7 +264,7 @@ def test_a_run_that_ended_with_and_without_its_figure(tmp_path):
 def test_a_run_that_has_its_figure_is_told_so_before_what_could_be_better_but_not_before_what_is_broken(
     tmp_path, active, level
 ):
-    at = np.arange(1, 20) * 100 - 1
+    at = np.arange(1, 20) * 100
     view = vae(tmp_path, active, state="finished", steps=2000, judged=("elbo",), **{"val/vae/elbo": (at, [-98.0] * 19)})
     verdict = said(view, stated("vae", aim=Aim(-100.0, "val/vae/elbo", "higher"), steps=2000))
     assert verdict.level == level
@@ -304,7 +304,7 @@ def test_a_run_that_does_not_measure_what_its_recipe_is_judged_by_has_the_figure
     tmp_path, elbo, level, words
 ):
     """`vae-digits` is judged by a measurement of samples that it does not make unless asked to."""
-    at = np.arange(1, 20) * 100 - 1
+    at = np.arange(1, 20) * 100
     view = vae(tmp_path, 4.0, state="finished", steps=2000, judged=("elbo",), **{"val/vae/elbo": (at, [elbo] * 19)})
     config_of(tmp_path)
     known = health.declared(view)

@@ -53,4 +53,4 @@ def test_a_fork_of_a_fork_leaves_out_both(tmp_path):
     own = [State("stopped", 30, t=20_000.0), State("starting", 0, t=20_001.0), at(40, 20_011.0, 40.0)]
     view = read(tmp_path, Fork(30, "b", t=100.0), Fork(10, "a", t=100.0), *past, *own)
     assert [wall(view, step) for step in (10, 20, 30, 40)] == [10.0, 21.0, 31.0, 41.0]
-    assert view.moments.when(np.array([39.0])) == pytest.approx([20_011.0])
+    assert view.moments.when(np.array([40.0])) == pytest.approx([20_011.0])

@@ -111,7 +111,7 @@ def test_figures_in_the_log_become_curves_with_those_of_real_data(world):
         writer.write(events.Quality(report=msgspec.structs.replace(REPORT, step=step, figures=figures)))
     view = RunView(run)
     view.poll()
-    assert view.series["quality/fid"].steps.tolist() == [19, 39, 59]
+    assert view.series["quality/fid"].steps.tolist() == [20, 40, 60]
     assert view.series["quality/fid"].values.tolist() == [30.0, 19.0, 9.5]
     assert view.series["val/quality/fid"].values.tolist() == [0.8, 0.8, 0.8] and "quality/kid" not in view.series
     assert view.quality[-1].figure("fid").value == 9.5 and view.step == 60

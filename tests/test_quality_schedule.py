@@ -59,7 +59,7 @@ def test_measurements_become_events_curves_and_a_panel(start):
     view = start("vae", train__steps=30, quality__at_end=True, **SMALL).finish()
     [report] = view.quality
     assert report.step == 30 and report.samples == 60 and report.seconds > 0
-    assert view.series["quality/fid"].steps.tolist() == [29] and "val/quality/fid" in view.series
+    assert view.series["quality/fid"].steps.tolist() == [30] and "val/quality/fid" in view.series
     [panel] = [one for one in view.samples if one.kind == "quality"]
     assert panel.step == 30 and (view.path / panel.path).read_text() == quality.table(report)
 

@@ -62,7 +62,7 @@ def test_one_alert_tells_of_everything_that_is_no_number_and_which_rates_led_the
     assert (alert.step, alert.level, alert.where) == (202, "error", "d/loss and 3 more")
     assert alert.rates == {"train.phases.d.lr": 0.03, "train.phases.g.lr": 0.2}
     assert "train.phases.g.lr = 0.1 (it was 0.2), train.phases.d.lr = 0.015 (it was 0.03)" in alert.advice
-    assert health.failure == "d/loss is not finite at step 202"
+    assert health.failure == "d/loss is not finite at step 203"
     assert health.look([metrics(203, g__loss=[NAN], d__loss=[NAN])]) == []
     assert len(health.look([metrics(203 + QUIET, d__loss=[NAN])])) == 1  # where a run goes on with it
 
@@ -161,7 +161,7 @@ def test_weights_that_are_no_numbers_are_never_kept(start, mode):
     with torch.no_grad():
         next(iter(run.trainer.parameters["vae"])).view(-1)[0] = NAN
     if mode == "stop":
-        with pytest.raises(Stopped, match="the weights are not finite after step 0") as ended:
+        with pytest.raises(Stopped, match="the weights are not finite after step 1") as ended:
             run.loop.checkpoint("bad")
         assert ended.value.state == "failed"
     else:

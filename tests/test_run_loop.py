@@ -35,7 +35,7 @@ def test_a_run_leaves_everything_a_reader_needs(start):
     view = start(train__steps=25, preview__every_steps=10, checkpoint__every_steps=10, train__validate_every=5).finish()
     assert (view.state, view.step, view.plan.steps) == ("finished", 25, 25)
     loss = view.series["vae/loss"]
-    assert list(loss.steps) == list(range(25)) and np.isfinite(loss.values).all()
+    assert list(loss.steps) == list(range(1, 26)) and np.isfinite(loss.values).all()
     assert len(view.series["val/vae/loss"].steps) == 5
     assert sorted({one.step for one in view.samples}) == [0, 10, 20, 25]
     assert {one.kind for one in view.samples} == {"samples", "reconstructions", "codes", "code"}
@@ -169,7 +169,7 @@ def test_a_full_disk_holds_the_run_and_loses_nothing(start, monkeypatch):
     run.ask("stop")
     view = run.finish()
     assert view.state == "stopped"
-    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+    assert list(view.series["vae/loss"].steps) == list(range(1, view.step + 1))
 
 
 def test_a_run_by_time_ends_by_time(start):
@@ -196,7 +196,7 @@ def test_the_best_checkpoint_is_the_one_with_the_better_figure(start, best, sign
     metas = {meta.step: meta for _, _, meta in checkpoints.complete(view.path)}
     curve = view.series["val/vae/elbo" if "elbo" in best else "val/vae/loss"]
     for step, meta in metas.items():
-        at = list(curve.steps).index(step - 1)
+        at = list(curve.steps).index(step)
         assert meta.ranked == pytest.approx(sign * curve.values[at], rel=1e-5)
     assert {meta.ranked_by for meta in metas.values()} == {"val/vae/elbo" if "elbo" in best else "val/vae/loss"}
 

@@ -154,7 +154,7 @@ def test_a_log_that_was_removed_is_written_again_whole(start, monkeypatch):
     run.ask("stop")
     view = run.finish()
     assert view.state == "stopped" and not view.garbage
-    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+    assert list(view.series["vae/loss"].steps) == list(range(1, view.step + 1))
 
 
 def test_whether_a_folder_was_emptied_is_asked_again_where_it_cannot_be_told(start, monkeypatch):
@@ -227,7 +227,7 @@ def test_a_write_that_is_due_waits_says_so_and_is_made_when_it_can_be(start, nam
     view = run.finish()
     assert view.state == "stopped" and view.checkpoints[-1].step == view.step
     assert checkpoints.load(run.path / view.checkpoints[-1].path).meta.step == view.step
-    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+    assert list(view.series["vae/loss"].steps) == list(range(1, view.step + 1))
     assert (name == "samples") or any("Training waited" in text for _, _, text in view.log)
     waited = bottleneck.recent(view.usage, math.inf).parts
     assert waited.get("writable", 0) > 0 and "room" not in waited
@@ -410,7 +410,7 @@ def test_what_a_stop_leaves_off_is_made_up_for_by_the_resume(tmp_path, monkeypat
     again.thread.start()
     view = again.finish()
     assert (view.state, view.step) == ("finished", 20)
-    assert list(view.series["val/vae/loss"].steps) == [9, 19]
+    assert list(view.series["val/vae/loss"].steps) == [10, 20]
     assert sorted({one.step for one in view.samples}) == [0, 10, 20]
     assert all((view.path / one.path).is_file() for one in view.samples)
 

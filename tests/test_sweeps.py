@@ -183,7 +183,7 @@ def test_a_sweep_is_added_as_a_group_and_its_results_compared(call, work):  # no
     status, out, err = call("queue", "results", "sweep-1")
     rows = [line.split() for line in out.splitlines()]
     assert rows[0][:6] == ["ID", "STATE", "lr", "latent", "val/vae/loss", "AT"]
-    assert rows[1][:7] == ["4", "done", "0.001", "8", "20", "★", "9"]
+    assert rows[1][:7] == ["4", "done", "0.001", "8", "20", "★", "10"]
     assert [row[0] for row in rows[1:]] == ["4", "5", "1", "2", "3", "6"], "the best first, then what has no result"
     assert "3 of 6 are over; val/vae/loss: the lower the better" in err
     found = list(csv.DictReader(io.StringIO(call("queue", "results", "--csv")[1])))

@@ -98,8 +98,8 @@ def test_metrics_become_curves_over_steps(view, log):
     view.poll()
     assert list(view.series) == ["vae/loss", "vae/kl", "val/vae/loss"]
     got = points(view)
-    assert list(got) == [0, 1, 2, 3, 5, 7] and math.isnan(got.pop(5)) and list(got.values()) == [0, 1, 2, 9, 7]
-    assert points(view, "val/vae/loss") == {7: 4.0} and view.step == 8
+    assert list(got) == [1, 2, 3, 4, 6, 8] and math.isnan(got.pop(6)) and list(got.values()) == [0, 1, 2, 9, 7]
+    assert points(view, "val/vae/loss") == {8: 4.0} and view.step == 8
 
 
 def test_what_a_resume_lost_goes_away_and_is_done_again(view, log, mine):
@@ -118,13 +118,13 @@ def test_what_a_resume_lost_goes_away_and_is_done_again(view, log, mine):
     log(Resume(step=10))
     assert view.poll() == set(view.PARTS) and view.step == 10
     assert view.clock.steps.tolist() == [8.0]
-    assert points(view) == {n: float(n) for n in range(10)} and points(view, "val/vae/loss") == {9: 9.0}
+    assert points(view) == {n + 1: float(n) for n in range(10)} and points(view, "val/vae/loss") == {10: 9.0}
     assert [one.path for one in view.samples] == ["0", "10"] and [one.path for one in view.checkpoints] == ["c10"]
     assert [one.key for one in view.edits] == ["a"] and [one.what for one in view.alerts] == ["kept"]
     assert len([line for line in words(view) if "edit: " in line]) == 3  # what happened stays in the log
     log(State(state="running", step=10), Edit(step=10, key="b", old=1, new=2), loss(10, 12, -500))
     view.poll()
-    assert points(view)[9] == 9.0 and points(view)[10] == -490.0 and max(points(view)) == 11 and view.step == 12
+    assert points(view)[10] == 9.0 and points(view)[11] == -490.0 and max(points(view)) == 12 and view.step == 12
     assert [one.key for one in view.edits] == ["a", "b"]
     log(Resume(step=12), Resume(step=11))
     view.poll()
@@ -251,7 +251,7 @@ def test_the_log_says_what_happened(view, log, mine):
     assert words(view) == [
         "state: running at step 4", "state: resumed from step 4", "info: checkpoint at step 5 (asked for)",
         "edit: train.phases.vae.lr: 0.001 → 2.5e-4 from step 6", "edit: x: true → 1, 2 from step 7",
-        "warning: step 8: spike in vae/kl. Clip.", "error: step 9: w.", "warning: [b]not markup[/b]",
+        "warning: step 9: spike in vae/kl. Clip.", "error: step 9: w.", "warning: [b]not markup[/b]",
         "state: paused at step 9",
     ]  # fmt: skip
     assert [t for t, _, _ in view.log] == sorted(t for t, _, _ in view.log) and view.last_event_time == view.log[-1][0]
@@ -299,7 +299,7 @@ def test_events_that_make_no_sense_are_counted_and_passed_over(view, log, mine):
     log(plan(steps=0, steps_per_epoch=-5), system(3, -1.0), Metrics(start=5, values={}))
     log(Metrics(start=5, values={"a": []}))
     view.poll()
-    assert points(view) == {0: 0.0, 1: 1.0, 2: 2.0} and view.garbage == 3
+    assert points(view) == {1: 0.0, 2: 1.0, 3: 2.0} and view.garbage == 3
     assert (view.fraction, view.eta, view.epoch) == (None, None, 0.0)
 
 
@@ -360,4 +360,4 @@ def test_a_reader_keeps_up_with_a_live_run(run, view, mine):
     finally:
         process.kill()
         process.wait(120)
-    assert points(view) == {step: float(step) for step in range(3000)} and view.garbage == 0
+    assert points(view) == {step + 1: float(step) for step in range(3000)} and view.garbage == 0

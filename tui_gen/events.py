@@ -54,6 +54,20 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True):
     t: When = msgspec.field(default_factory=time.time)
 
 
+def made(index: Any) -> Any:
+    """How many steps had been made once that of this index had, for a number or an array of them.
+
+    The log counts steps from 0 where it names one by itself: metrics and alerts. People see how many had been made, as
+    checkpoints, samples and everything else count; here the one becomes the other.
+    """
+    return index + 1
+
+
+def index(made: Any) -> Any:
+    """The other way: the index, from 0, of the last of so many steps."""
+    return made - 1
+
+
 class Metrics(Event, tag="metrics", kw_only=True):
     """Some steps' values, columnar: metric → one value a step; steps are `start, start + stride, …`.
 
@@ -67,10 +81,16 @@ class Metrics(Event, tag="metrics", kw_only=True):
     values: Columns
 
     @property
+    def begin(self) -> int:
+        """How many steps had been made at its first value."""
+        step: int = made(self.start)
+        return step
+
+    @property
     def end(self) -> int:
         """How many steps had been made at its last value."""
         longest = max((len(column) for column in self.values.values()), default=1)
-        return self.start + max(0, longest - 1) * self.stride + 1
+        return self.begin + max(0, longest - 1) * self.stride
 
 
 class Packed(Event, tag="packed", kw_only=True, omit_defaults=True):
@@ -169,7 +189,7 @@ class Rollback(Event, tag="rollback"):
         """What is different from here on, in words."""
         words = [f"learning rates × {self.factor:g}"] if self.rates else []
         if self.skipped:
-            words.append(f"without the batch of step {', '.join(f'{step:,}' for step in self.skipped)}")
+            words.append(f"without the batch after step {', '.join(f'{step:,}' for step in self.skipped)}")
         return ", ".join(words)
 
 
@@ -247,7 +267,8 @@ class Alert(Event, tag="alert"):
     """Something a person should look at: what happened, where, and what to try.
 
     `rates` has the learning rates in force, by their keys, that led to a loss that was no number (see `remedy`).
-    `kept` is the file with the batch of that step, relative to the run; empty where none was kept.
+    `kept` is the file with the batch of that step, relative to the run; empty where none was kept. `step` is the index
+    of the step whose metric `where` names; of what is no metric's (weights that broke), how many had been made.
     """
 
     step: Step
@@ -262,6 +283,12 @@ class Alert(Event, tag="alert"):
     def words(self) -> str:
         """What happened, and of which metric where it is one's."""
         return f"{self.what} in {self.where}" if self.where else self.what
+
+    @property
+    def at(self) -> int:
+        """How many steps had been made when there was what it tells of."""
+        step: int = made(self.step) if self.where else self.step
+        return step
 
 
 class Note(Event, tag="note"):

@@ -29,7 +29,7 @@ def marks_of(view: RunView) -> list[Mark]:
     notes = remarks.at_hand(view.path).notes
     marks += [Mark(note.step, "note", note.text) for note in notes if note.step is not None]
     for event in view.alerts:
-        marks.append(Mark(event.step, "alert", f"{event.words}. {event.advice}".strip()))
+        marks.append(Mark(event.at, "alert", f"{event.words}. {event.advice}".strip()))
     return marks
 
 

@@ -94,12 +94,12 @@ class Moments:
         self.wall.truncate(step)
 
     def when(self, steps: np.ndarray) -> np.ndarray:
-        """When steps (n,) were made, in seconds since the epoch, (n,): between the moments that the log tells, as if
-        evenly.
+        """When so many steps (n,) had been made, in seconds since the epoch, (n,): between the moments that the log
+        tells, as if evenly.
         """
         moments = np.full(len(steps), self.begun)
         if len(self.wall):
-            moments += np.interp(steps + 1.0, self.wall.steps, self.wall.values)
+            moments += np.interp(steps, self.wall.steps, self.wall.values)
         for step, seconds in self._away:
-            moments[steps >= step] += seconds
+            moments[steps > step] += seconds
         return moments

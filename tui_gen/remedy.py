@@ -23,7 +23,7 @@ AT_ONCE = "No update was made before, so no learning rate is to blame: look at t
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """What to resume with. `step` is that of the first loss that was no number; `was` and `now` map keys to rates."""
+    """What to resume with. `step` is where the first loss was no number; `was` and `now` map keys to rates."""
 
     step: int
     was: dict[str, float]
@@ -67,7 +67,7 @@ def find(alerts: Sequence[events.Alert], checkpoints: Sequence[events.Checkpoint
     """The remedy for a run that has ended; None where nothing broke in what a resume would do again."""
     last_step = checkpoints[-1].step if checkpoints else 0
     first = next((alert for alert in alerts if alert.rates and alert.step >= last_step), None)
-    return smaller(first.rates, first.step) if first is not None else None
+    return msgspec.structs.replace(smaller(first.rates, first.step), step=first.at) if first is not None else None
 
 
 def read(run: Path) -> Remedy | None:

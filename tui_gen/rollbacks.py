@@ -143,7 +143,7 @@ def go_back(
     if skip is True:
         skip = batch_of(alert)
         if skip is None:
-            raise runs.RunError("no alert names a batch to pass over; name the step whose batch it is: --skip STEP")
+            raise runs.RunError("no alert names a batch to pass over; name the step after which it comes: --skip STEP")
     skip = None if skip is False else skip
     before = [at for at in (alert.step if alert is not None else None, skip) if at is not None]
     to = chosen(path, to, min(before, default=None))
@@ -151,7 +151,8 @@ def go_back(
         words = f"has finished at step {count(step)}, and its checkpoint there has nothing left to do again"
         raise runs.RunError(f"{path.name} {words}; name an earlier one (tui-gen rollback RUN --to STEP)")
     if skip is not None and not to <= skip < max(step, 1):
-        raise runs.RunError(f"the batch of step {count(skip)} does not come between the checkpoint and the run's end")
+        words = "does not come between the checkpoint and the run's end"
+        raise runs.RunError(f"the batch after step {count(skip)} {words}")
     if factor is None and skip is None:
         factor = remedy.factor(alert.step) if alert is not None and alert.rates else remedy.HALF
     rates = rates_of(path, config) if factor not in (None, 1.0) else {}

@@ -48,7 +48,8 @@ class RunView:
 
     Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`, `usage`. `revision[part]` counts their changes, so
     that a pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over
-    steps; `clock` has the seconds of training by then, `wall` those since the run began, pauses and all.
+    the number of steps made (the value of the first step is at 1); `clock` has the seconds of training by then, `wall`
+    those since the run began, pauses and all.
 
     With `points`, curves have no more than about that many in all, the newest at full density: for those who only need
     to know where a run is, however long it becomes. Without, every step's value is there, at 12 bytes each.
@@ -229,7 +230,7 @@ class RunView:
             case LogRow():
                 self._values.take_row(event)
                 if not event.NAMES[0].startswith("val/"):
-                    self.step = max(self.step, event.start + 1)
+                    self.step = max(self.step, events.made(event.start))
                 changes.update(("series", "status"))
             case LogBlock():
                 self._values.take_block(event)
@@ -301,7 +302,7 @@ class RunView:
                 changes.add("log")
             case events.Alert():
                 self.alerts.append(event)
-                self._say(event.t, event.level, f"step {count(event.step)}: {event.words}. {event.advice}".strip())
+                self._say(event.t, event.level, f"step {count(event.at)}: {event.words}. {event.advice}".strip())
                 changes |= {"marks", "log"}
             case events.Note():
                 self._say(event.t, event.level, event.text)
@@ -345,7 +346,7 @@ class RunView:
 
     def _take_quality(self, event: events.Quality, changes: set[str]) -> None:
         """Figures become curves: `quality/fid` and so on, with `val/quality/fid` for those of held-out data."""
-        report, at = event.report, float(event.report.step - 1)
+        report, at = event.report, event.report.step
         self.quality.append(report)
         for figure in report.figures:
             for name, value in ((f"quality/{figure.name}", figure.value), (f"val/quality/{figure.name}", figure.real)):
@@ -373,14 +374,14 @@ class RunView:
         """Forget what was done after the checkpoint that training goes on from: by a crashed session, or undone."""
         self._add_new()
         for curve in self.series.values():
-            curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
+            curve.truncate(step)
         self.moments.truncate(step)
         self.samples = [sample for sample in self.samples if sample.step <= step]
         self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
         self.resumes = [resume for resume in self.resumes if resume.step <= step]
         self.quality = [report for report in self.quality if report.step <= step]
         self.usage = [usage for usage in self.usage if usage.step <= step]
-        # An edit counts from its step, an alert tells of its step: both belong to what is done again.
+        # An edit counts from its step, an alert tells of the step after it: both belong to what is done again.
         self.edits = [edit for edit in self.edits if edit.step < step]
         self.alerts = [alert for alert in self.alerts if alert.step < step]
         self.step = step

@@ -28,7 +28,7 @@ class Limits:
 
     def fit_growing(self, lo: float, hi: float, most: float | None = None) -> tuple[float, float]:
         """Limits for an axis that only extends to the right: from `lo` to beyond `hi`, but not beyond `most`."""
-        if lo >= 0 and lo <= 0.1 * hi:
+        if 0 <= lo <= max(1.0, 0.1 * hi):  # the first step, and all that is near the beginning
             lo = 0.0
         span = max(hi - lo, 1.0)
         if not (self.lo <= lo and hi <= self.hi) or self.hi - self.lo > 2.5 * span:

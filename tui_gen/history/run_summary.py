@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
@@ -40,7 +40,7 @@ MOST_DIGESTS = 16
 """Live runs whose digests are kept to go on with."""
 MOST_SHAPES = 64
 """Sets of names in a log for which decoders are made."""
-VERSION = f"1 {__version__}"
+VERSION = f"2 {__version__}"
 """Of the cache: what another version wrote is found anew."""
 METRICS, PACKED, SYSTEM = b'{"type":"metrics"', b'{"type":"packed"', b'{"type":"system"'
 STUB = b'{"type":"stub","summary":'
@@ -112,7 +112,7 @@ _cache_decoder = msgspec.json.Decoder(_Cache)
 
 
 class _JudgedCurve:
-    """The values of one metric, by ascending steps; of NaN only the step."""
+    """The values of one metric, by how many steps had been made, ascending; of NaN only the step."""
 
     __slots__ = ("steps", "values")
 
@@ -121,13 +121,13 @@ class _JudgedCurve:
 
     def add(self, start: int, stride: int, column: Sequence[float | None]) -> None:
         if self.steps and start <= self.steps[-1]:
-            self.cut(start)
+            self.cut(start - 1)
         self.steps.extend(range(start, start + len(column) * stride, stride))
         self.values.extend(column if isinstance(column, array) else columns.column(column))
 
     def cut(self, step: int) -> None:
-        """Forget what is at a step and after it."""
-        place = bisect_left(self.steps, step)
+        """Forget what came after a step."""
+        place = bisect_right(self.steps, step)
         del self.steps[place:], self.values[place:]
 
 
@@ -204,7 +204,7 @@ class Digest:
                 for figure in event.report.figures:
                     name = f"quality/{figure.name}"
                     if figure.value is not None and self._wanted(name):
-                        self._curve(name).add(max(0, event.report.step - 1), 1, [figure.value])
+                        self._curve(name).add(event.report.step, 1, [figure.value])
             case events.Metrics():
                 self._learn(event)
 
@@ -212,7 +212,7 @@ class Digest:
         """The values of any metrics that may be what the run is judged by."""
         for name, column in event.values.items():
             if self._wanted(name):
-                self._curve(name).add(event.start, event.stride, column)
+                self._curve(name).add(event.begin, event.stride, column)
 
     def _take_metrics(self, line: bytes) -> None:
         """Metrics as numbers: once it is known which names such a line has, only those that matter are decoded."""
@@ -232,7 +232,7 @@ class Digest:
             return
         for name, column in zip(event.NAMES, msgspec.structs.astuple(event.values)):
             if column:
-                self._curve(name).add(event.start, event.stride, column)
+                self._curve(name).add(events.made(event.start), event.stride, column)
 
     def _take_packed(self, line: bytes) -> None:
         """Packed metrics: all are inflated, as they are one text, and those that matter are put together."""
@@ -246,7 +246,7 @@ class Digest:
         except ValueError:
             return
         for place, column in zip(places, arrays):
-            self._curve(event.names[place]).add(event.start, event.stride, column)
+            self._curve(event.names[place]).add(events.made(event.start), event.stride, column)
 
     def _wanted(self, name: str) -> bool:
         """Whether a metric may be what the run is judged by."""

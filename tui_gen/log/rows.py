@@ -35,7 +35,7 @@ class LogRow(events.Metrics, tag="metrics", kw_only=True, gc=False):
 
     @property
     def end(self) -> int:
-        return self.start + 1
+        return self.begin
 
 
 class LogBlock(events.Metrics, tag="metrics", kw_only=True, gc=False):
@@ -47,7 +47,7 @@ class LogBlock(events.Metrics, tag="metrics", kw_only=True, gc=False):
     @property
     def end(self) -> int:
         steps: int = self.values.shape[1]
-        return self.start + max(0, steps - 1) * self.stride + 1
+        return self.begin + max(0, steps - 1) * self.stride
 
 
 _packed_decoder = msgspec.json.Decoder(events.Packed)
@@ -146,6 +146,7 @@ class RowBlock:
     def __init__(self, first: LogRow) -> None:
         self.names = first.NAMES
         self.steps = [first.start]
+        """Counted from 0, as in the log."""
         self._type = type(first)
         self._values = [first.values]
 
@@ -161,7 +162,7 @@ class RowBlock:
         return True
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """The steps (n,), and the values (names, n), NaN where there was none."""
+        """How many steps had been made (n,), and the values (names, n), NaN where there was none."""
         flat = [value for (value,) in chain.from_iterable(map(astuple, self._values))]
         values = np.array(flat, dtype=np.float64).reshape(len(self.steps), len(self.names))
-        return np.array(self.steps, dtype=np.float64), np.ascontiguousarray(values.T)
+        return events.made(np.array(self.steps, dtype=np.float64)), np.ascontiguousarray(values.T)

@@ -123,7 +123,7 @@ class HappeningWatch:
             if kind in self._told_alerts | self._told_verdicts or alert.t < self.since:
                 continue
             self._told_alerts.add(kind)
-            words = f"at step {count(alert.step)}: {alert.words}"
+            words = f"at step {count(alert.at)}: {alert.words}"
             happening = self._happening("alarm", words, f"alarm:{kind}:{alert.step}", ADVICE=clean(alert.advice))
             self._pending.append((now, happening))
             self._badly = now

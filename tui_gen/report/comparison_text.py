@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tui_gen import events
 from tui_gen.catalog import Catalog
 from tui_gen.columns import shortest
 from tui_gen.draw.canvas import legend_glyph
@@ -93,13 +94,14 @@ def csv_table(runs: Sequence[ComparedRun], catalog: Catalog, out: io.TextIOBase)
 
 
 def csv_values(runs: Sequence[ComparedRun], metric: str, out: io.TextIOBase) -> None:
-    """Every value of a metric: a row a step, a column a run; empty where a run has none."""
+    """Every value of a metric: a row a step, counted from 0 as in the log, a column a run; empty where a run has none.
+    """
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["step", *(run.path.name for run in runs)])
     every = [run.view.series.get(metric) for run in runs]
     columns = [dict(zip(curve.steps.tolist(), curve.values.tolist())) if curve is not None else {} for curve in every]
     for step in sorted(set().union(*columns)):
-        writer.writerow([int(step), *(_number(column.get(step)) for column in columns)])
+        writer.writerow([events.index(int(step)), *(_number(column.get(step)) for column in columns)])
 
 
 def _number(value: float | None) -> str:

@@ -38,7 +38,7 @@ class PlainDisplay:
     def event(self, event: events.Event) -> None:
         """Preparations: their beginning, their end, and how far they are in between. Figures come from the view."""
         if isinstance(event, events.AGAIN):
-            self._since = {name: min(step, event.start - 1.0) for name, step in self._since.items()}
+            self._since = {name: min(step, float(event.start)) for name, step in self._since.items()}
         if not isinstance(event, events.Progress):
             return
         now = time.monotonic()

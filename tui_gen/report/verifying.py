@@ -37,7 +37,7 @@ Alike = Callable[[Path, Path], list[str]]
 
 @dataclass
 class Kill:
-    """One kill: in which step, and the step from which the next worker went on (None where it never did)."""
+    """One kill: the index of the step in which, and after how many the next worker went on (None: it never did)."""
 
     step: int
     resumed: int | None = None
@@ -46,7 +46,7 @@ class Kill:
 @dataclass
 class ResumeCheck:
     """What came of it. `trouble` says why nothing can be told, if so; `differences` are names of what is not the same,
-    tensors first; `metric` at `metric_step` is the first value in the logs that differs."""
+    tensors first; `metric` is the first in the logs of which a value differs, at the step of index `metric_step`."""
 
     kills: list[Kill] = field(default_factory=list)
     device: str = ""
@@ -89,7 +89,8 @@ def verify(reference: Path, trial: Path, dies_at: list[int], train: Train, alike
         status = train(trial, number > 0, kill.step)
         if status != -signal.SIGKILL:
             state, step, reason = runs.state_of(trial)
-            verdict.trouble = f"the run that was to be killed in step {kill.step} {_ended(trial, state, step, reason)}"
+            words = f"the run that was to be killed in step {events.made(kill.step)}"
+            verdict.trouble = f"{words} {_ended(trial, state, step, reason)}"
             return verdict
     train(trial, bool(verdict.kills), None)
     resumes = [event.step for event in event_log.read(trial / runs.LOG, events.Resume)]  # type: ignore[attr-defined]
@@ -105,14 +106,14 @@ def verify(reference: Path, trial: Path, dies_at: list[int], train: Train, alike
 
 
 def first_difference(one: Path, other: Path) -> tuple[str, int]:
-    """The metric whose value differs first in two runs' logs, and the step; an empty name where none does."""
+    """The metric whose value differs first in two runs' logs, and the index of its step; no name where none does."""
     views = [RunView.read(path) for path in (one, other)]
     found: list[tuple[int, str]] = []
     for name in sorted(views[0].series.keys() | views[1].series.keys()):
         curves = [view.series.get(name) for view in views]
         if curves[0] is None or curves[1] is None:
             there = next(curve for curve in curves if curve is not None)
-            found.append((int(there.steps[0]) if len(there.steps) else 0, name))
+            found.append((int(there.steps[0]) if len(there.steps) else 1, name))
             continue
         (steps, values), (others, other_values) = ((curve.steps, curve.values) for curve in curves if curve is not None)
         length = min(len(steps), len(others))
@@ -125,7 +126,7 @@ def first_difference(one: Path, other: Path) -> tuple[str, int]:
         elif len(steps) != len(others):
             longer = steps if len(steps) > len(others) else others
             found.append((int(longer[length]), name))
-    return (min(found)[1], min(found)[0]) if found else ("", 0)
+    return (min(found)[1], events.index(min(found)[0])) if found else ("", 0)
 
 
 def _device(run: Path) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tui_gen import control, launch, runs
+from tui_gen import control, events, launch, runs
 from tui_gen.search.study import WHOLE, SearchTrial
 from tui_gen.view import RunView
 
@@ -22,7 +22,7 @@ AGAIN = 2.0
 
 
 class BestValue(NamedTuple):
-    """The best value of a metric, and its step."""
+    """The best value of a metric, and the index of its step, from 0: studies are kept for years."""
 
     value: float
     step: int
@@ -68,7 +68,7 @@ class OpenTrial:
         steps, values = np.asarray(curve.steps), np.asarray(curve.values)
         plan = self.view.plan
         if plan is not None and plan.steps:
-            percents = np.minimum(WHOLE, (WHOLE * (steps + 1)) // plan.steps).astype(int)
+            percents = np.minimum(WHOLE, (WHOLE * steps) // plan.steps).astype(int)
         else:
             part = self.view.fraction
             steps, values = steps[-1:], values[-1:]
@@ -88,7 +88,7 @@ class OpenTrial:
         if not len(places):
             return None
         at = places[np.argmax(values[places]) if self.better == "higher" else np.argmin(values[places])]
-        return BestValue(float(f"{values[at]:.7g}"), int(curve.steps[at]))
+        return BestValue(float(f"{values[at]:.7g}"), events.index(int(curve.steps[at])))
 
     def stop(self, why: str) -> None:
         """Have its run stop with a checkpoint, in a thread of its own; again, unless it was asked to already."""

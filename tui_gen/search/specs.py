@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from tui_gen import params, runs
+from tui_gen import events, params, runs
 from tui_gen.catalog import Catalog
 from tui_gen.files import read_regular
 from tui_gen.queue import queueing
@@ -70,8 +70,8 @@ class SearchSpec(msgspec.Struct, kw_only=True):
 
 
 class TrialRow(msgspec.Struct, omit_defaults=True):
-    """One trial: its number, its state (of STATES), the settings that were chosen, its best value and the step of that,
-    its run's folder, the machine that trains or trained it, and how it ended.
+    """One trial: its number, its state (of STATES), the settings that were chosen, its best value and the index of its
+    step, its run's folder, the machine that trains or trained it, and how it ended.
     """
 
     number: int
@@ -257,7 +257,8 @@ def results(root: Path, name: str, catalog: Catalog | None = None) -> SweepTable
 
 
 def _result(root: Path, spec: SearchSpec, row: TrialRow, catalog: Catalog | None) -> SweepResult:
-    state, best, step, reason = row.state, row.best, row.step, row.reason
+    state, best, reason = row.state, row.best, row.reason
+    step = None if row.step is None else events.made(row.step)
     is_folder = queueing.is_folder_name(row.run)
     path = Path(root) / row.run
     if state == "running" and is_folder and runs.is_run(path):

@@ -280,14 +280,14 @@ def _tested(alarm: Alarm, name: str, values: Values) -> dict[str, float] | None:
     if curve is None or len(curve) < 2 or curve.steps[-1] < 0.9 * values.view.step:  # a phase that is over
         return None
     since = max((edit.step for edit in values.view.edits if edit.key.startswith("model.")), default=-1)
-    start = int(curve.steps.searchsorted(since))  # another loss since then
+    start = int(curve.steps.searchsorted(since, side="right"))  # another loss since then
     steps, numbers = curve.steps[start:], curve.values[start:]
     match alarm.test:
         case "overfits":
             other = values.view.series.get(f"val/{values.pattern(name).replace('*', values.place)}")
             if other is None:
                 return None
-            begin = int(other.steps.searchsorted(since))
+            begin = int(other.steps.searchsorted(since, side="right"))
             return overfits(steps, numbers, other.steps[begin:], other.values[begin:])
         case "rises":
             return rises(steps, numbers)
@@ -354,7 +354,7 @@ class Standing(msgspec.Struct, frozen=True):
         best, step = self.best
         parts = [f"{self.called} {metric(self.now)}"]
         if metric(best) != metric(self.now):
-            parts.append(f"best {metric(best)} at step {count(int(step) + 1)}")
+            parts.append(f"best {metric(best)} at step {count(int(step))}")
         if self.aim is not None:
             parts.append(f"figure {'≥' if self.higher else '≤'} {metric(self.aim.reach)}")
         return " · ".join(parts)

@@ -73,7 +73,7 @@ def overfits(
         return None
     at_best = values[max(0, int(steps.searchsorted(val_steps[place])) - RECENT) :][: 2 * RECENT]
     train_gain, noise = _median(at_best) - _median(values[-RECENT:]), _spread(values[-RECENT:]) / RECENT**0.5
-    return {"step": int(val_steps[place]) + 1, "best": best, "value": now} if train_gain > noise else None
+    return {"step": int(val_steps[place]), "best": best, "value": now} if train_gain > noise else None
 
 
 def rises(steps: np.ndarray, values: np.ndarray) -> dict[str, float] | None:
@@ -86,7 +86,7 @@ def rises(steps: np.ndarray, values: np.ndarray) -> dict[str, float] | None:
     gain = start - best
     if gain <= 0 or len(medians) - place <= 2 or now - best <= max(0.5 * gain, 4 * _spread(medians)):
         return None
-    return {"step": int(at[place]) + 1, "best": best, "value": now}
+    return {"step": int(at[place]), "best": best, "value": now}
 
 
 def _first(values: np.ndarray) -> float:
@@ -134,7 +134,7 @@ def projected(steps: np.ndarray, values: np.ndarray, end: float) -> float | None
     at, medians = at[fine][len(medians) // 2 :], medians[fine][len(medians) // 2 :]
     if len(at) < 3 or end <= 0:
         return None
-    x = np.log(at + 1)
+    x = np.log(at)
     if x[-1] <= x[0]:
         return None
     slope, offset = np.polyfit(x, medians, 1)

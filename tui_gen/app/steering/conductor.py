@@ -449,7 +449,7 @@ class Conductor:
                 last = view.alerts[-1]
                 severity: SeverityLevel = "error" if last.level == "error" else "warning"
                 back = f" {self.stage.key_of('run.back')} goes back to before it." if last.kept and view.live else ""
-                words = f"Step {last.step:,}: {last.words}. {last.advice}".strip()
+                words = f"Step {last.at:,}: {last.words}. {last.advice}".strip()
                 self.notices.tell(f"{words}{back}", severity, log=False)
             self._alerts = len(view.alerts)
         if view is None or view.replaying or view.state not in BUSY or quiet_for < 3 or self._asking_status:

@@ -30,10 +30,10 @@ class RollbackDialog(Dialog):
         answers = [("smaller", f"Rates × {self.factor:g}")]
         answers += [("skip", "Past that batch")] if batch is not None else []
         answers += [("same", "As it was"), ("cancel", "Cancel")]
-        text = "Nothing is wrong that it knows of." if alert is None else f"Step {count(alert.step)}: {alert.words}."
+        text = "Nothing is wrong that it knows of." if alert is None else f"Step {count(alert.at)}: {alert.words}."
         ways = "with smaller learning rates"
         if alert is not None and batch is not None:
-            text += f" The batch of step {count(batch)} is in {alert.kept}."
+            text += f" The batch after step {count(batch)} is in {alert.kept}."
             ways += ", or past that batch"
         super().__init__(f"{name}: go back", f"{text}\n\nGo on from one of its checkpoints, {ways}:", answers)
         self._steps = sorted(steps, reverse=True)

@@ -22,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="STEP", type=step, help=words)
     words = "multiply the learning rates by this (default: 0.5, or 0.1 after a loss that broke early; 1: as they were)"
     parser.add_argument("--rate", metavar="FACTOR", type=_factor, help=words)
-    words = "pass over the batch of this step; without a step, that of the latest alert"
+    words = "pass over the batch that comes after this step; without a step, that of the latest alert"
     parser.add_argument("--skip", metavar="STEP", type=step, nargs="?", const=True, help=words)
     parser.add_argument("--detach", action="store_true", default=argparse.SUPPRESS, help="do not follow it then")
     style_options(parser)

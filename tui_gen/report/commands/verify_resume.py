@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import config as configs
-from tui_gen import proof, runs
+from tui_gen import events, proof, runs
 from tui_gen.batch import status_of
 from tui_gen.catalog import Catalog
 from tui_gen.lines import aligned
@@ -132,7 +132,7 @@ class Workers:
         """Train it, and wait for it."""
         if die_at is not None:
             self._kills += 1
-            self._out.line(f"kill {self._kills}: in step {die_at:,}")
+            self._out.line(f"kill {self._kills}: in step {events.made(die_at):,}")
         elif resume:
             self._out.line(f"the last resume, to the end at step {self._steps:,}")
         else:
@@ -168,9 +168,9 @@ def _tell(out: Outlet, verdict: verifying.ResumeCheck, steps: int, seconds: floa
     """The table of kills, and the verdict."""
     rows = [("KILL", "IN STEP", "WENT ON FROM", "STEPS MADE AGAIN")]
     for number, kill in enumerate(verdict.kills):
-        again = f"{kill.step + 1 - kill.resumed:,}" if kill.resumed is not None else ""
+        again = f"{events.made(kill.step) - kill.resumed:,}" if kill.resumed is not None else ""
         resumed = "the beginning" if kill.resumed == 0 else f"{kill.resumed:,}" if kill.resumed is not None else "never"
-        rows.append((f"{number + 1}", f"{kill.step:,}", resumed, again))
+        rows.append((f"{number + 1}", f"{events.made(kill.step):,}", resumed, again))
     for line in aligned(rows):
         out.line(line)
     took = f"in {duration(seconds)} on {verdict.device or 'this machine'}"
@@ -185,7 +185,7 @@ def _tell(out: Outlet, verdict: verifying.ResumeCheck, steps: int, seconds: floa
             more = f" (and {len(verdict.differences) - 1:,} more)" if len(verdict.differences) > 1 else ""
             out.line(f"  the first tensor that differs: {verdict.differences[0]}{more}")
         if verdict.metric:
-            out.line(f"  the first metric that differs: {verdict.metric}, at step {verdict.metric_step:,}")
+            out.line(f"  the first metric that differs: {verdict.metric}, at step {events.made(verdict.metric_step):,}")
         if verdict.metric and verdict.kills and verdict.metric_step < (verdict.kills[0].resumed or 0):
             out.line("  it differs before the first kill: two runs of this config are not alike, killed or not. Does")
             out.line("  the model, or the data, draw from a generator of its own, or from Python's or NumPy's?")

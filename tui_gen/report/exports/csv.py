@@ -1,4 +1,4 @@
-"""CSV: every value of a run as text, a row a step, a column a metric."""
+"""CSV: every value of a run as text, a row a step, a column a metric. Steps are counted from 0, as in the log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TextIO
 
 import numpy as np
 
+from tui_gen import events
 from tui_gen.draw.series import Series
 from tui_gen.report.exports import Order
 from tui_gen.text import spreadsheet_text
@@ -38,7 +39,7 @@ def check(order: Order, target: Path) -> None:
             if next(reader, []) != names:
                 raise ValueError("its first row does not name the metrics")
             for number, (step, row) in enumerate(zip_longest(steps, reader), 2):
-                if step is None or row is None or len(row) != len(names) or row[0] != str(int(step)):
+                if step is None or row is None or len(row) != len(names) or row[0] != _text(step):
                     raise ValueError(f"row {number} is not the one that it should be")
         except csv.Error as error:
             raise ValueError(f"row {reader.line_num}: {error}") from None
@@ -50,7 +51,7 @@ def rows(view: RunView) -> Iterator[Sequence[str]]:
     curves, steps = list(view.series.values()), steps_of(view)
     for first in range(0, len(steps), BLOCK):
         part = steps[first : first + BLOCK]
-        yield from zip((str(int(step)) for step in part), *(_texts(curve, part) for curve in curves))
+        yield from zip(map(_text, part), *(_texts(curve, part) for curve in curves))
 
 
 def header(view: RunView) -> list[str]:
@@ -59,12 +60,16 @@ def header(view: RunView) -> list[str]:
 
 
 def steps_of(view: RunView) -> np.ndarray:
-    """Every step at which a metric has a value, ascending."""
+    """How many steps had been made wherever a metric has a value, ascending."""
     steps = np.empty(0)
     for curve in view.series.values():
         if not np.array_equal(curve.steps, steps):
             steps = np.union1d(steps, curve.steps)
     return steps
+
+
+def _text(step: float) -> str:
+    return str(events.index(int(step)))
 
 
 def _texts(curve: Series, steps: np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""Parquet: every value of a run as a table of numbers, a row a step, a column a metric.
+"""Parquet: every value of a run as a table of numbers, a row a step (counted from 0, as in the log), a column a metric.
 
 What was not logged at a step is null; what was, and was no finite number (a loss that diverged), is NaN. The settings
 are those that a file of noisy floats is smallest with: dictionaries, the default, make it larger than the numbers are.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tui_gen import __version__
+from tui_gen import __version__, events
 from tui_gen.draw.series import Series
 from tui_gen.events import Note, Progress
 from tui_gen.files import read_regular
@@ -99,7 +99,7 @@ def _batch(view: RunView, steps: np.ndarray) -> pyarrow.RecordBatch:
     """The rows of these steps, ascending."""
     import pyarrow as pa
 
-    arrays = [pa.array(steps.astype(np.int64))]
+    arrays = [pa.array(events.index(steps.astype(np.int64)))]
     arrays += [_column(curve, steps) for _, curve in _columns(view)]
     return pa.RecordBatch.from_arrays(arrays, schema=_schema(view))
 

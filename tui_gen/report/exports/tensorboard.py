@@ -1,6 +1,7 @@
 """TensorBoard: a folder with one event file: every value of every metric, previews, the config and the live edits.
 
-Steps that a resumed run made again are there once, as they were made last. Values that were no finite numbers are NaN.
+Values stand where previews do: at how many steps had been made. Steps that a resumed run made again are there once, as
+they were made last. Values that were no finite numbers are NaN.
 TensorBoard shows ten pictures, and ten texts, of a tag unless it is told otherwise: no more than that are written by
 default, evenly spread, the first and the last among them.
 """
@@ -89,8 +90,7 @@ def blocks(view: RunView) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     yield "", np.empty(0), np.frombuffer(tf.version(view.begun), np.uint8)[None]
     for name, curve in view.series.items():
         for first in range(0, len(curve), ROWS):
-            # What is measured before the first step stands at it: a step is no negative number.
-            steps = curve.steps[first : first + ROWS].astype(np.int64).clip(0)
+            steps = curve.steps[first : first + ROWS].astype(np.int64)
             values = curve.values[first : first + ROWS].astype(np.float32)
             for rows in tf.scalars(name, steps, view.moments.when(steps), values):
                 yield name, values[: len(rows)], rows

@@ -98,7 +98,7 @@ def _curves(view: RunView, goals: list[Goal]) -> Markup:
     judged, together_names = (plan.judged, plan.together) if plan is not None else ([], [])
     first = next((goal.curve for goal in goals if goal.curve in curves), "")
     panels = panels_of(curves, judged, together_names, first)
-    left = min(float(curve.steps[0]) for curve in curves.values())
+    left = max(0.0, min(float(curve.steps[0]) for curve in curves.values()) - 1)  # before the first step was made
     right = max(*(float(curve.steps[-1]) for curve in curves.values()), float(view.step), left + 1)
     marks, most = marks_of(view), plots.buckets_for(len(curves))
     figures = []

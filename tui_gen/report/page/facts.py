@@ -96,7 +96,7 @@ def _best(view: RunView, goal: Goal | None) -> str:
     best = goal.best(curve) if goal is not None and curve is not None else None
     if goal is None or best is None:
         return ""
-    return f"{goal.curve} {metric(best[1])} at step {count(best[0] + 1)}"
+    return f"{goal.curve} {metric(best[1])} at step {count(best[0])}"
 
 
 def settings(tables: dict[str, Any], entry: ModelEntry | None, catalog: Catalog, view: RunView, words: Words) -> Markup:
@@ -142,7 +142,7 @@ def happened(view: RunView, marks: list[Mark], words: Words) -> Markup:
         parts.append(table(("from step", "setting", "was", "became"), rows[-ROWS:], _caption("Live edits", len(rows))))
     if view.alerts:
         alerts = [
-            (count(alert.step), alert.level, words(alert.words),
+            (count(alert.at), alert.level, words(alert.words),
              words(alert.advice))
             for alert in view.alerts
         ]  # fmt: skip

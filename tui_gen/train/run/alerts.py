@@ -50,7 +50,7 @@ class Health:
         if not losses:
             words = "a value is not finite (NaN or infinite)"
             return self._give(step, "warning", words, where, "Training goes on: its loss is finite.")
-        self.failure = self.failure or f"{first} is not finite at step {step}"
+        self.failure = self.failure or f"{first} is not finite at step {events.made(step)}"
         phases = [name.removesuffix("/loss") for name in losses]
         return self._loss_broke(step, "the loss is not finite (NaN or infinite)", where, phases if step else [])
 
@@ -58,7 +58,7 @@ class Health:
         """The alert for weights that an update made not finite, after so many steps: no loss has told it yet."""
         if self.failure:
             return []
-        self.failure = f"the weights are not finite after step {step - 1}"
+        self.failure = f"the weights are not finite after step {step}"
         words = "the weights are not finite any more (NaN or infinite)"
         return self._loss_broke(step, words, "", list(self._train.phases))
 

@@ -159,7 +159,7 @@ class Rollbacks:
         except Cut:
             return False
         except Exception as error:  # no room, or data that cannot be read: the alert itself is told
-            self.loop.note(f"the batch of step {count(offence.step)} was not kept: {error}", "warning")
+            self.loop.note(f"the batch after step {count(offence.step)} was not kept: {error}", "warning")
             return False
 
     def failed(self, why: str) -> None:
@@ -197,7 +197,7 @@ class Rollbacks:
         alert = self._latest
         if skip is True:
             if alert is None or self._offence is None:
-                request.refuse("no alert names a batch to pass over; name the step whose batch it is")
+                request.refuse("no alert names a batch to pass over; name the step after which it comes")
                 return
             skip = self._offence.step
         if wrong := _wrong(to, factor, skip):
@@ -205,7 +205,7 @@ class Rollbacks:
             return
         skip = None if skip is False else skip
         if skip is not None and skip >= self.loop.trainer.step:
-            request.refuse(f"step {count(skip)} is not made yet")
+            request.refuse(f"the step after {count(skip)} is not made yet")
             return
         try:
             before = min((step for step in (alert.step if alert else None, skip) if step is not None), default=None)
@@ -214,7 +214,7 @@ class Rollbacks:
             request.refuse(str(error))
             return
         if to > self.loop.trainer.step or (skip is not None and skip < to):
-            what = "it is not there yet" if skip is None else f"the batch of step {count(skip)} came before that"
+            what = "it is not there yet" if skip is None else f"the batch after step {count(skip)} came before that"
             request.refuse(f"rollback to step {count(to)}: {what}")
             return
         if factor is None and skip is None and alert is None:

@@ -90,7 +90,7 @@ class AcrossRuns(Across):
         before, curve = self._curves.get((run.slot, metric, axis), ((), None))
         if before != sign:
             # with the last point that both have, so that the lines meet
-            first = max(0, int(np.searchsorted(series.steps, run.begins)) - 1) if run.begins else 0
+            first = max(0, int(np.searchsorted(series.steps, run.begins, side="right")) - 1) if run.begins else 0
             places = self.place(run, series.steps[first:], axis)
             curve = PlacedSeries(series, places, first) if places is not None and len(places) else None
             self._curves[run.slot, metric, axis] = sign, curve
