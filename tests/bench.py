@@ -58,9 +58,9 @@ class Figure:
     limit: float | None = None
 
     def __str__(self) -> str:
-        digits = self.digits if self.unit != "×" else 2
+        digits = self.digits if self.unit != "×" else max(2, len(self.aim.partition(".")[2]))
         spread = "" if self.low == self.high else f"{self.low:.{digits}f}–{self.high:.{digits}f}"
-        value = f"{self.value:.{digits}f} {self.unit}" if self.unit != "×" else f"{self.value:.2f} ×"
+        value = f"{self.value:.{digits}f} {self.unit}"
         mark = "yes" if self.met else "NO"
         limit = "" if self.limit is None else f"{self.limit:.0%}"
         columns = f"{self.name:<13}{value:>10}  {spread:>13}  {self.aim:>9}  {mark:>3}  {limit:>8}"

@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 from tui_gen import events
 from tui_gen.app import first_look
 from tui_gen.app.first_look import FILE, FirstLook, Seen
-from tui_gen.app.terminal.taken import ALTERNATE, NORMAL, TakenScreen
+from tui_gen.app.terminal.taken import ALTERNATE, EMPTY, NORMAL, TakenScreen
 from tui_gen.draw.terminal import Terminal
 from tui_gen.places import cache_dir, config_dir
 
@@ -204,5 +204,5 @@ with TakenScreen(Terminal("ascii", "")) as screen:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == {"signal": 128 + signal.SIGTERM, "fault": 1, "end": 0}[end]
     head, _, rest = ended.stderr.partition("curves")
-    assert head == f"{ALTERNATE}\x1b[?25l" and rest.startswith(f"\x1b[0m{NORMAL}\x1b[?25h")
+    assert head == f"{ALTERNATE}\x1b[?25l" and rest.startswith(f"\x1b[H\x1b[0m{EMPTY}{NORMAL}\x1b[?25h")
     assert rest.count(NORMAL) == 1

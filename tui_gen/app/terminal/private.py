@@ -37,7 +37,7 @@ from textual.visual import Visual
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
-from tui_gen.app.terminal.taken import ALTERNATE
+from tui_gen.app.terminal.taken import ALTERNATE, EMPTY
 from tui_gen.draw.multiplexers import permitted
 
 if TYPE_CHECKING:
@@ -441,7 +441,7 @@ class TerminalDriver(LinuxDriver):
     def stop_application_mode(self) -> None:
         """Leave the terminal as it was, or empty where it has no alternate screen (GNU screen, mosh)."""
         if self._writer_thread is not None:
-            self.write("\x1b[0m\x1b[H\x1b[2J")
+            self.write(f"\x1b[0m{EMPTY}")
         super().stop_application_mode()
 
     def renew(self, screen: bool = True) -> None:

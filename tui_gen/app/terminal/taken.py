@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ALTERNATE, NORMAL = "\x1b[?1049h", "\x1b[?1049l"
 """To the screen of programs that use all of it, and back to what was there before."""
+EMPTY = "\x1b[H\x1b[2J"
+"""For terminals that have no other screen (GNU screen, mosh)."""
 
 
 class TakenScreen:
@@ -40,7 +42,7 @@ class TakenScreen:
         """Take the screen and send this. A signal leaves it as it was, until whoever takes it over sees to that."""
         self._handlers = leave_in_order()
         self.ours = self.used = True
-        self._write(f"{ALTERNATE}\x1b[?25l{text}")
+        self._write(f"{ALTERNATE}\x1b[?25l{text}\x1b[H")  # what is typed meanwhile is echoed where a frame comes first
 
     def taken_over(self) -> None:
         """Whoever shows something from now on restores the screen."""
@@ -52,7 +54,7 @@ class TakenScreen:
 
     def __exit__(self, *_: object) -> None:
         if self.ours:
-            self._write(f"\x1b[0m{NORMAL}\x1b[?25h")
+            self._write(f"\x1b[0m{EMPTY}{NORMAL}\x1b[?25h")
             self.taken_over()
 
     def _write(self, text: str) -> None:
