@@ -283,9 +283,14 @@ async def test_marks_stand_on_the_axis_and_the_crosshair_tells_their_text(tmp_pa
             app.losses.look(cursor=float(step))
             await pilot.pause()
             assert words in app.text()
+            await pilot.resize_terminal(40, 30)
+            await pilot.pause()
+            bar = app.query_one(PlotBar).render_line(0).text
+            assert words not in bar and bar.rstrip().endswith("…") and words in app.losses.help()[1]
+            await pilot.resize_terminal(120, 30)
         app.losses.look(cursor=50.0)
         await pilot.pause()
-        assert "Δ 100" not in app.text()
+        assert "Δ 100" not in app.text() and "Δ 100" not in app.losses.help()[1]
 
 
 # -- the run

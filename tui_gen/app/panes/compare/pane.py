@@ -370,4 +370,5 @@ class ComparePane(CurvesPane):
         if self.page == "curves" and current is not None:
             for run in self.compared:
                 words = words or about_all([current.title], model_of(run.path), self.catalog)
-        return self.title, "\n\n".join(filter(None, (words, self.HELP)))
+        here = self.at_crosshair(self.marks()) if self.page == "curves" else ""
+        return self.title, "\n\n".join(filter(None, (here, words, self.HELP)))

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.panes.curves.looking import CLOCKS, SMOOTHINGS, ViewState
-from tui_gen.draw.text import width_of
+from tui_gen.draw.text import elided, width_of
 from tui_gen.text import clean
 
 
@@ -57,7 +57,9 @@ class PlotBar(Widget):
     def _shown(self) -> list[tuple[str, str]]:
         note = [(self._note + "  ", "")] if self._note else []
         width = sum(width_of(text) + 1 for text, _ in note + self._parts)
-        return note if note and width > self.size.width else note + self._parts
+        if note and width > self.size.width:
+            return [(elided(self._note, self.size.width), "")]
+        return note + self._parts
 
     def render_line(self, y: int) -> Strip:
         segments = []

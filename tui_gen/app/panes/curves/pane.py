@@ -101,7 +101,7 @@ class CurvesPane(Pane):
             its = replace(options, levels=self.levels(panel), y_window=looking.heights.get(panel.title))
             plot.draw(panel, self.curves(panel), its, chosen=len(panels) > 1 and panel is current)
         place = self._first, len(panels), len(self.chosen_panels())
-        self.bar.show(switches(looking, axis, *place), self._note(marks))
+        self.bar.show(switches(looking, axis, *place), self.at_crosshair(marks))
         self._drawn_for = self.size
 
     def _with_range(self, marks: list[Mark]) -> list[Mark]:
@@ -180,7 +180,7 @@ class CurvesPane(Pane):
         panels = self.shown_panels()
         return next((panel for panel in panels if panel.title == self._current_title), panels[0] if panels else None)
 
-    def _note(self, marks: Sequence[Mark]) -> str:
+    def at_crosshair(self, marks: Sequence[Mark]) -> str:
         """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
         cursor = self.looking.cursor
         if cursor is None:

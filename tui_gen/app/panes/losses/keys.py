@@ -48,7 +48,7 @@ scale that is symmetric about 0; the title says `±log` then.
 | `N` | a note at the crosshair, or at the newest step |
 
 Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, `Y` a fork (of another run, or of this
-one), `↻` training was taken up again, `✎` a note. Move the crosshair there to read them.
+one), `↻` training was taken up again, `✎` a note. Move the crosshair there to read them; F1 has all that they say.
 """
 
 BINDINGS: list[BindingType] = [

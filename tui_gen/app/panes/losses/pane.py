@@ -165,7 +165,8 @@ class LossesPane(CurvesPane):
         current, view = self.current, self.view
         metrics = [curve.metric for curve in current.curves] if current is not None else []
         words = about_all(metrics, model_of(view.path), self.catalog) if view is not None else ""
-        return self.title, "\n\n".join(filter(None, (self._going.whole, words, self.HELP)))
+        here = self.at_crosshair(self.marks())  # of which the row above the plots has as much as there is room for
+        return self.title, "\n\n".join(filter(None, (self._going.whole, here, words, self.HELP)))
 
     def runs_changed(self) -> None:
         """Notes may be others."""
