@@ -114,8 +114,15 @@ async def test_the_tour_shows_every_pane_it_speaks_of_and_leaves_all_as_it_was(m
             await until(pilot, lambda title=title, pane=pane: title in screen_text(app) and shown(app) == [pane])
             assert "{" not in screen_text(app) and "—" not in screen_text(app).split(title)[1]
         await pilot.press("left")
-        await until(pilot, lambda: "5/6" in screen_text(app))
-        await pilot.press("enter", "enter")
+        await until(pilot, lambda: "5/6" in screen_text(app) and shown(app) == ["runs"])
+        await pilot.press("left", "left", "left")
+        await pilot.resize_terminal(70, 20)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: "form" in shown(app))
+        await pilot.press("right", "right")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "4/6" in screen_text(app) and shown(app) == ["samples"], "in this shape, too")
+        await pilot.press("enter", "enter", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and shown(app) == ["log"])
         assert app.settings.get("tour", False) and app.workspace.layout_name == "edit"
         app.action_tour()

@@ -102,6 +102,10 @@ class Tour(Modal[str]):
     def on_mount(self) -> None:
         self._show()
 
+    def on_resize(self) -> None:
+        """What is spoken of has no place yet in another shape of terminal."""
+        self.call_after_refresh(self._show)
+
     def _show(self) -> None:
         stop = STOPS[self._at]
         self.stage.workspace.show_for_tour(stop.layout, stop.pane)
