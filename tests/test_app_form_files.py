@@ -51,7 +51,10 @@ async def test_the_file_dialog_refuses_what_it_cannot_use(world: Path):
             await pilot.press("enter")
             assert words in screen_text(app)
         await pilot.press("escape", "ctrl+s")
-        app.screen.query_one("Input").value = str(folder / "there.toml")
+        app.screen.query_one("Input").value = str(folder / "picture.gif")
+        await pilot.press("enter")
+        assert "it is a .toml, not a .gif" in screen_text(app) and not (folder / "picture.gif").exists()
+        app.screen.query_one("Input").value = str(folder / "there")  # the ending is taken for granted
         await pilot.press("enter")
         assert "exists; Enter again" in screen_text(app) and (folder / "there.toml").read_text() == "x"
         await pilot.press("enter")

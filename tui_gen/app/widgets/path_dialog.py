@@ -56,7 +56,8 @@ def completed(text: str, suffix: str) -> str:
 
 
 class PathDialog(Modal[Path | None]):
-    """Asks for a file, or a `folder`; the answer is a Path, or None. With `save`, replacing one takes a second Enter.
+    """Asks for a file, or a `folder`; the answer is a Path, or None. With `save` a name without an ending gets
+    `suffix`; to replace a file, or to call one what it is not, takes a second Enter.
 
     `why` is said below the path.
     """
@@ -136,6 +137,8 @@ class PathDialog(Modal[Path | None]):
     def _take(self, text: str) -> None:
         path = Path(os.path.expanduser(text.strip()))
         try:
+            if self._save and path.name and not path.suffix and not path.is_dir():
+                path = path.with_name(path.name + self._suffix)
             if not text.strip():
                 self._say("type a path", wrong=True)
             elif self._folder:
@@ -149,13 +152,21 @@ class PathDialog(Modal[Path | None]):
                 self._say(f"there is no file {path}", wrong=True)
             elif self._save and not path.parent.is_dir():
                 self._say(f"there is no folder {path.parent}", wrong=True)
-            elif self._save and path.exists() and self._warning_text != text:
+            elif self._save and (doubts := self._doubts(path)) and self._warning_text != text:
                 self._warning_text = text
-                self._say(f"{path.name} exists; Enter again replaces it", wrong=True)
+                self._say(doubts, wrong=True)
             else:
                 self.dismiss(path)
         except (OSError, ValueError) as error:
             self._say(f"cannot be used: {error}", wrong=True)
+
+    def _doubts(self, path: Path) -> str:
+        """What speaks against this name for what is saved."""
+        exists = path.exists()
+        if not path.name.endswith(self._suffix):
+            also = ", and replaces what is there" if exists else ""
+            return f"it is a {self._suffix}, not a {path.suffix}; Enter again calls it so{also}"
+        return f"{path.name} exists; Enter again replaces it" if exists else ""
 
     def action_complete(self) -> None:
         path = self.query_one(Input)
