@@ -65,8 +65,8 @@ async def test_the_question_at_80_columns(monkeypatch):
     ("states", "beside", "leaving", "way"),
     [
         (["running"], "leaves each of them only a part", "one0 is still training. It goes on", "Leave running"),
-        (["paused"], "takes nothing but memory from vae-digits", "one0 is paused, and stays so", "Leave paused"),
-        (["paused", "paused"], "takes nothing but memory", "2 runs are live: one0 (paused), one1", "Leave paused"),
+        (["paused"], "vae-digits beside it lacks nothing but memory", "one0 is paused, and stays so", "Leave paused"),
+        (["paused", "paused"], "memory as long as they stay", "2 runs are live: one0 (paused), one1", "Leave paused"),
         (["paused", "running"], "leaves each of them only a part", "live: one0 (paused), one1. They", "Leave running"),
     ],
 )

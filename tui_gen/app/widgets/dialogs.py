@@ -130,9 +130,9 @@ def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]])
     """Whether to `start` (or `resume`) what is named while others, each (name, state, step), are live here; not to is
     the default."""
     lines = [f"{name} {state_look(state).doing}, at step {count(step)}." for name, state, step in others]
-    it = "it" if len(others) == 1 else "them"
+    it, they_stay = ("it", "it stays") if len(others) == 1 else ("them", "they stay")
     if all(state == "paused" for _, state, _ in others):
-        cost = f"A paused run takes nothing but memory from {what} beside it."
+        cost = f"{what} beside {it} lacks nothing but memory as long as {they_stay} paused."
     else:
         cost = f"{what} beside {it} leaves each of them only a part of this machine."
     lines += ["", f"{cost} Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]
