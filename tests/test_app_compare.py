@@ -261,6 +261,21 @@ async def test_texts_stand_side_by_side_too(tmp_path):
         await until(pilot, lambda: "A: it lies outside the run's folder" in app.text(), app.text)
 
 
+@pytest.mark.parametrize(("colours", "light", "said"), [
+    (True, False, {"generated", "real"}), (False, False, {"% generated", ": real"}),
+    (False, True, {". generated", "# real"}),
+])  # fmt: skip
+def test_what_the_colours_of_a_plot_mean_is_said_without_colours_too(tmp_path, colours, light, said):
+    from tui_gen.app.panes.samples.imaging import PictureRequest, Subject, make
+    from tui_gen.pictures import Tiles
+
+    tiles = Tiles(legend=(("#dddddd", "generated"), ("#444444", "real")), axes=(("x", 0.0, 1.0),))
+    sample = write_sample(tmp_path, 0, grid=(1, 1), tile=64)
+    subject = Subject(str(tmp_path / sample.path), (1, 1), tiles=tiles)
+    reply = make(PictureRequest((subject,), 80, 30, "", cell=(8, 16), colours=colours, light=light))
+    assert said < {text for _, _, text, _ in reply.words}, reply.words
+
+
 @pytest.mark.parametrize(("count", "columns", "rows"), [(3, 120, 20), (5, 60, 40), (12, 78, 18), (7, 200, 12)])
 def test_any_number_of_pictures_has_places_of_their_own(tmp_path, count, columns, rows):
     from tui_gen.app.panes.samples.imaging import PictureRequest, Subject, make

@@ -191,7 +191,10 @@ def test_a_legend_names_colours_and_axes():
     lines = entries(LEGEND, AXES)
     assert lines[0] == ("#000000", "class 0") and lines[10] == ("", "")
     assert lines[11:] == [("", "1st -2.5 to 2.5"), ("", "2nd -1e-07 to 1.23e+04")]
-    assert entries(LEGEND, AXES, colours=False) == lines[11:], "a mark without its colour says nothing"
+    assert entries(LEGEND, AXES, sign=lambda colour: "#*"[colour > "#05"]) == lines[11:], "two of one look say nothing"
+    assert entries(LEGEND, AXES, sign=lambda colour: colour[2]) == [
+        *(("", f"{level} class {level}") for level in range(10)), *lines[10:],
+    ]  # fmt: skip
     assert entries([], []) == []
 
 

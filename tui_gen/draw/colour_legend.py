@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -20,10 +20,18 @@ Entry = tuple[str, str]
 
 
 def entries(
-    legend: Sequence[Entry], axes: Sequence[tuple[str, float, float]], colours: bool = True
+    legend: Sequence[Entry], axes: Sequence[tuple[str, float, float]], sign: Callable[[str], str] | None = None
 ) -> list[Entry]:
-    """(colour or "", text) of every line: what colours mean, where they can be seen, then (name, from, to) of axes."""
-    lines = [(colour, clean(text)) for colour, text in legend] if colours else []
+    """(colour or "", text) of every line: what colours mean, then (name, from, to) of axes.
+
+    Where no colour can be seen `sign` is the character that each becomes. Colours that become the same are left out:
+    they would say nothing.
+    """
+    lines = [(colour, clean(text)) for colour, text in legend]
+    if sign is not None:
+        signs = [sign(colour) for colour, _ in lines]
+        apart = len({*signs, " "}) == len(signs) + 1
+        lines = [("", f"{mark} {text}") for mark, (_, text) in zip(signs, lines)] if apart else []
     if lines and axes:
         lines.append(("", ""))
     for name, low, high in axes:

@@ -10,6 +10,7 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -298,7 +299,15 @@ def _size(request: PictureRequest, drawing: Drawing, area: CellBox) -> float:
 
 def _legend(request: PictureRequest, drawing: Drawing) -> list[Entry]:
     tiles = drawing.subject.tiles
-    return entries(() if drawing.subject.minus else tiles.legend, tiles.axes, request.colours)
+    sign = None if request.colours else partial(_sign, light=request.light)
+    return entries(() if drawing.subject.minus else tiles.legend, tiles.axes, sign)
+
+
+def _sign(colour: str, light: bool) -> str:
+    """The character of the luminance ramp that a colour (`#rrggbb`) is drawn with."""
+    from tui_gen.draw import blocks
+
+    return blocks.ramp(np.array([[tuple(bytes.fromhex(colour[1:]))]], dtype=np.uint8), light=light)[0]
 
 
 def _placed(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float) -> PlacedDrawing:
