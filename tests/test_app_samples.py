@@ -203,6 +203,10 @@ async def test_many_kinds_are_named_stepped_and_listed_by_keys_and_mouse(tmp_pat
         await driver.pilot.click(offset=(70, 20))
         await driver.settled()
         assert len(driver.app.screen_stack) == 1
+        await driver.press("k")
+        assert len(driver.app.screen_stack) == 2
+        await driver.pilot.resize_terminal(100, 30)
+        await driver.until(lambda: len(driver.app.screen_stack) == 1, "the caption is elsewhere now")
         pane.show_run(driver.app.view)  # another run, which has this kind, too
         await driver.settled()
         assert pane.kind == "trajectory"
