@@ -161,6 +161,16 @@ async def test_resizing_the_terminal_rearranges(monkeypatch):
         await until(pilot, lambda: len(shown(app)) == 6 and "│" in screen_text(app))
 
 
+async def test_a_menu_has_room_in_a_window_that_became_smaller(monkeypatch):
+    async with workbench(monkeypatch, (120, 50)) as (app, pilot):
+        await pilot.press("alt+v")
+        await until(pilot, lambda: len(app.screen_stack) == 2 and app.screen.query("OptionList"))
+        await pilot.resize_terminal(80, 14)
+        await until(pilot, lambda: app.screen.query_one("OptionList").region.bottom <= 14)
+        await pilot.press("end")
+        await until(pilot, lambda: "Notices…" in screen_text(app), "what comes last is seen when one is there")
+
+
 async def test_menus_by_keys(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("alt+r")

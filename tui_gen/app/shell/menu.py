@@ -175,13 +175,21 @@ class DropDown(Modal[str]):
     def on_mount(self) -> None:
         """Hang the list under its title."""
         options = self.query_one(OptionList)
+        self._hang()
+        options.focus()
+        options.action_first()
+        self._bar.show_open(self._number)
+
+    def on_resize(self) -> None:
+        """As much of it as the window has room for now."""
+        self._hang()
+
+    def _hang(self) -> None:
+        options = self.query_one(OptionList)
         region = self._bar.region
         x = region.x + self._bar.column(self._number) - 1
         options.styles.offset = (max(0, min(x, self.app.size.width - 34)), region.bottom)
         options.styles.max_height = max(5, self.app.size.height - region.bottom)
-        options.focus()
-        options.action_first()
-        self._bar.show_open(self._number)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """An entry was chosen."""
