@@ -167,7 +167,7 @@ async def test_a_sweep_is_put_together_queued_and_compared(monkeypatch, work):
         app.workspace.open("queue")
         await until_shown(pilot, "✔ done", "◌ waiting")
         await pilot.press("v")
-        await until_shown(pilot, "Queue · sweep-1 · val/vae/loss", "20 ★  at 9", "2 of 4 are over, the lower the")
+        await until_shown(pilot, "Queue · sweep-1 · val/vae/loss", "20 ★  at 10", "2 of 4 are over, the lower the")
         pane = app.workspace.pane("queue")
         assert pane.highlighted == "3", "the best comes first"
         await pilot.press("o")
