@@ -62,7 +62,7 @@ def sweep(settings: Settings, base: Path, root: str) -> Figure:
             terminal.wait_gone("◆")
             plots.append(_until(terminal, "p", "◆"))
             terminal.press("p")  # both again
-            terminal.wait_for_text(re.compile(r"at 199(?s:.)*at 199"))
+            terminal.wait_for_text(re.compile(r"at 200(?s:.)*at 200"))
             for _ in range(5):
                 name = re.search(r"run-\d+", terminal.text())
                 keys.append(_until(terminal, "down", re.compile(rf"better · (?!{name[0] if name else 'x'}\b)run-\d+")))

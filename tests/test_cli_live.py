@@ -48,7 +48,7 @@ def test_log_lines_go_above_and_markup_is_text():
         terminal.wait_for_text("a loss is not finite in vae/loss. Lower the learning rate.")
     command = fake_cli.command("--run", str(run), nan_at=30, rate=100)
     with PtyTerminal(command, columns=100, rows=30) as terminal:
-        terminal.wait_for_text("error: step 30: a loss is not finite in vae/loss. Lower the learning rate.")
+        terminal.wait_for_text("error: step 31: a loss is not finite in vae/loss. Lower the learning rate.")
         terminal.wait_for_text("[/red][bold]x")
         terminal.press("ctrl+c", "ctrl+c")
         terminal.wait_exit()
