@@ -400,8 +400,8 @@ async def test_progress_of_preparations_is_in_the_status_bar(monkeypatch):
 async def test_alerts_are_told(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await started(monkeypatch, app, pilot, nan_at=60)
-        await until(pilot, lambda: "Step 60: a loss is not finite. Lower the learning rate." in said(app))
-        await until(pilot, lambda: "✖ step 60" in screen_text(app))
+        await until(pilot, lambda: "Step 61: a loss is not finite in vae/loss. Lower the learning rate." in said(app))
+        await until(pilot, lambda: "✖ step 61" in screen_text(app))
 
 
 async def test_a_model_file_that_changed_is_read_anew(monkeypatch, world):
