@@ -27,6 +27,7 @@ from tui_gen.train.engine.meter import Meter, Row
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 from tui_gen.train.order import BEGIN, END
+from tui_gen.train.tuned import handed_rows
 from tui_gen.train.tuned.one_copy import Sums
 
 METRICS = 64
@@ -145,7 +146,7 @@ class Exchange:
         self._codes: dict[str, tuple[Any, int]] = {}
         self._no_flags = torch.zeros(FLAGS)
         self._compared = False
-        self.pool = Pool(trainer, ranks)
+        self.pool = Pool(trainer, ranks, batch_size)
         self._part = functools.lru_cache(MOST_PARTS)(self._part_of)
 
     def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
@@ -268,14 +269,18 @@ class Exchange:
         trainer, parameters = self.trainer, self.trainer.parameters[phase.name]
 
         total = GradientSums()
+        copy = self.pool.copy
+        views = None if copy is None or len(micro_batches) > 1 else copy.views[phase.name]
+        noted = handed_rows.noted({} if views is None else views.noted)
 
         def compute(micro: Batch) -> Answer:
-            with trainer.autocast():
+            with trainer.autocast(), noted:
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
             # The share is multiplied in: given to `grad`, it has PyTorch import its symbolic shapes first, for seconds.
             share = micro.x.shape[0] / micro.total
-            total.add(torch.autograd.grad(scaled * share, parameters, allow_unused=True))
+            with handed_rows.handing():
+                total.add(torch.autograd.grad(scaled * share, parameters, allow_unused=True))
             names = [f"{phase.name}/loss", *(f"{phase.name}/{key}" for key in metrics)]
             return names, [loss.detach(), *metrics.values()]
 
@@ -290,22 +295,30 @@ class Exchange:
             names, values, numbers = _united(answers, shares)
         if self.ranks.count == 1:
             return tuple(names), _row(values, numbers), merged
-        there = [gradient is not None for gradient in merged]
-        if (copy := self.pool.copy) is not None and not whole:
-            code = self._code(phase.name, names, len(numbers), there)
+        rows = {} if views is None else views.full()
+        for place, its in rows.items():
+            if (besides := merged[place]) is not None:  # the weights were used in some other way, too
+                merged[place], its.full = besides + its.of_own(), False
+        handed = [place for place, its in rows.items() if its.full]
+        there = [gradient is not None or place in handed for place, gradient in enumerate(merged)]
+        if copy is not None and not whole:
+            code = self._code(phase.name, names, len(numbers), [*there, *handed])
             flags = self._no_flags if self._flagged else self.ranks.flags
             sums = copy.exchanged(phase.name, merged, numbers, flags, code)
             if sums is not None:
                 if not self._flagged:
                     self.ranks.flag_sums, self._flagged = sums.flags, True
                 return tuple(names), _row(values, sums.numbers), sums
+        known = copy.whole(phase.name) if copy is not None and whole else {}
+        for place in handed:
+            merged[place] = rows[place].of_own() if place not in known else known[place] if self.ranks.first else None
         row = self._messages.get(phase.name)
         if row is None or len(numbers) > row.room:
             row = self._messages[phase.name] = Message(parameters, len(numbers), trainer.device)
         self._fill(row, merged)
         row.metrics[: len(numbers)] = numbers
         row.metrics[len(numbers) :] = 0
-        row.checks.copy_(_checks(self._code(phase.name, names, numbers.numel(), there)))
+        row.checks.copy_(_checks(self._code(phase.name, names, numbers.numel(), [*there])))
         row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
         self.ranks.sum_([*row.kinds.values()], phase.name)
         if not self._flagged:
@@ -314,7 +327,7 @@ class Exchange:
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
         return tuple(names), _row(values, row.metrics[: len(numbers)].clone()), gradients
 
-    def _code(self, phase: str, names: list[str], count: int, there: list[bool]) -> int:
+    def _code(self, phase: str, names: list[str], count: int, there: list[int]) -> int:
         """A number of what all ranks should have alike: metrics, gradients that there are, random numbers."""
         what = names, count, there
         known, code = self._codes.get(phase, (None, 0))

@@ -128,7 +128,7 @@ def _layers(model: Model, shapes: Mapping[str, list[int]]) -> list[Layer]:
     for name, module in model.named_modules():
         numbers = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         if numbers:
-            found.append(Layer((name or "(its own)")[:200], type(module).__name__, shapes.get(name, []), numbers))
+            found.append(Layer((name or "(its own)")[:200], module._get_name(), shapes.get(name, []), numbers))
     return found
 
 

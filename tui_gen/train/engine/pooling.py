@@ -11,9 +11,9 @@ from tui_gen import tuned
 from tui_gen.model import Model, Phase
 from tui_gen.train.engine.building import ours
 from tui_gen.train.engine.ranks import Ranks
-from tui_gen.train.tuned import one_copy, one_host
+from tui_gen.train.tuned import handed_rows, one_copy, one_host
 from tui_gen.train.tuned.fused_adam import FusedAdam
-from tui_gen.train.tuned.one_copy import OneCopy
+from tui_gen.train.tuned.one_copy import Handed, OneCopy
 
 
 class Pools(Protocol):
@@ -26,6 +26,7 @@ class Pools(Protocol):
     optimizers: dict[str, torch.optim.Optimizer]
     scaler: torch.amp.GradScaler | None
     in_order: bool
+    hands_rows: bool
 
     def pair_up(self) -> None:
         """Line up the averaged weights anew: they have other memory."""
@@ -34,8 +35,8 @@ class Pools(Protocol):
 class Pool:
     """One process's side of it. `copy` is None until all have made a step, and where it cannot be."""
 
-    def __init__(self, trainer: Pools, ranks: Ranks) -> None:
-        self.trainer, self.ranks = trainer, ranks
+    def __init__(self, trainer: Pools, ranks: Ranks, examples: int) -> None:
+        self.trainer, self.ranks, self.examples = trainer, ranks, examples
         self.copy: OneCopy | None = None
         self._possible: bool | None = None
 
@@ -91,7 +92,8 @@ class Pool:
         averaged = [] if trainer.average is None else list(
             zip(trainer.average.parameters(), trainer.model.parameters(), strict=True)
         )  # fmt: skip
-        copy, host = OneCopy(self.ranks, phases, averaged), self.ranks.host
+        handed = self._handed()
+        copy, host = OneCopy(self.ranks, phases, averaged, handed), self.ranks.host
         assert host is not None
         if not one_host.all_agree(self.ranks, one_copy.fits([*moments, *(average for average, _ in averaged)])):
             self._possible = False
@@ -103,3 +105,13 @@ class Pool:
         copy.enter(memory)
         self.copy = copy
         trainer.pair_up()
+
+    def _handed(self) -> Handed:
+        """The weights for which rows are handed over. In runs begun before that was so there are none."""
+        trainer, ranks = self.trainer, self.ranks
+        if not (trainer.hands_rows and ours(trainer.model) and one_host.all_agree(ranks, handed_rows.works())):
+            return one_copy.NONE
+        layers = handed_rows.layers(trainer.model, self.examples, one_copy.LARGE)
+        handed_rows.use(layers)
+        own = ranks.share(self.examples)
+        return Handed(frozenset(id(layer.weight) for layer in layers), self.examples, slice(own.start, own.stop))

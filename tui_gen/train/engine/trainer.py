@@ -35,6 +35,8 @@ from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
+HABITS = ("in_order", "draws_whole", "spread", "hands_rows")
+"""What runs that began before do otherwise, as their checkpoints do not tell of it."""
 LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan", "rollbacks")
 """Such settings in the table of the training itself."""
 
@@ -106,6 +108,8 @@ class Trainer:
         self.in_order = True
         """Whether gradients are brought into the order that their parameters have in memory: PyTorch's fused optimisers
         pair them as they lie. Runs begun before this was known go on as they were."""
+        self.hands_rows = True
+        """Whether processes hand over rows of wide linear layers in the place of gradients: another order of sums."""
         self.spread = True
         """Whether a validation of some of the examples takes them from all over. Before, runs took the first ones, and
         go on so: their curves would jump."""
@@ -381,10 +385,7 @@ class Trainer:
             "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
             **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
-            "in_order": self.in_order,
-            "draws_whole": self.draws_whole,
-            **{habit: getattr(self.model, habit) for habit in self.model.habits},
-            "spread": self.spread,
+            **{habit: getattr(whose, habit) for whose, habits in self._habits() for habit in habits},
             "vitals": self.vitals.state(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
@@ -399,6 +400,9 @@ class Trainer:
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
         return state
+
+    def _habits(self) -> tuple[tuple[object, Sequence[str]], ...]:
+        return (self, HABITS), (self.model, self.model.habits)
 
     def snapshot(self) -> Snapshot:
         """What a checkpoint holds, without copies."""
@@ -443,7 +447,7 @@ class Trainer:
         self.stream.load_state_dict(state["stream"])
         self.stream.skip(batch_size)
         self.step = int(state["step"])
-        for whose, habits in ((self, ("in_order", "draws_whole", "spread")), (self.model, self.model.habits)):
+        for whose, habits in self._habits():
             for habit in habits:  # what runs that began before do otherwise
                 setattr(whose, habit, bool(state.get(habit, False)))
         self.vitals.restore(state.get("vitals"), self.step)

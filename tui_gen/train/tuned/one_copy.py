@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from tui_gen.train.tuned import fused_adam
 from tui_gen.train.tuned.fused_adam import FusedAdam, Portion
+from tui_gen.train.tuned.handed_rows import Rows
 
 UNIT = 64
 """Parameters are cut after multiples of so many numbers: kernels then compute each as they do within the whole."""
@@ -65,21 +67,21 @@ class Sums(NamedTuple):
     flags: Tensor
 
 
-def pieces(sizes: Sequence[int], count: int) -> list[list[Piece]]:
+def pieces(sizes: Sequence[int], count: int, units: Mapping[int, int] | None = None) -> list[list[Piece]]:
     """Parameters of these sizes cut into `count` even parts, one a process: the pieces of each.
 
     Of a large one each process has a piece: some gradients are still in a core's cache when they are handed over, and
-    one process would have those, another the rest.
+    one process would have those, another the rest. `units` are what some, by place, are to be cut after multiples of.
     """
     parts: list[list[Piece]] = [[] for _ in range(count)]
     small = sum(size for size in sizes if size < LARGE)
     begin = 0
     for place, size in enumerate(sizes):
         before, total = (0, size) if size >= LARGE else (begin, small)
-        ends = [0]
+        ends, its_unit = [0], UNIT if units is None else units.get(place, UNIT)
         for rank in range(1, count):
             end = total * rank // count - before
-            ends.append(size if end >= size else max(0, end // UNIT * UNIT))
+            ends.append(size if end >= size else max(0, end // its_unit * its_unit))
         for rank, (start, stop) in enumerate(zip(ends, [*ends[1:], size])):
             if start < stop:
                 parts[rank].append(Piece(place, start, stop, stop - start == size))
@@ -101,12 +103,32 @@ class _Room:
         return offset
 
 
+class Handed(NamedTuple):
+    """The weights, by id, for which rows are handed over, of so many `examples`, of which `own` are this process's."""
+
+    weights: frozenset[int] = frozenset()
+    examples: int = 0
+    own: slice = slice(0)
+
+
+NONE = Handed()
+
+
 class _PhaseCopy:
     """What one phase has in the memory."""
 
-    def __init__(self, optimizer: FusedAdam, parameters: list[nn.Parameter], count: int, layout: _Room) -> None:
+    def __init__(
+        self, optimizer: FusedAdam, parameters: list[nn.Parameter], count: int, layout: _Room, handed: Handed
+    ) -> None:
         self.optimizer, self.parameters = optimizer, parameters
-        self.pieces = pieces([parameter.numel() for parameter in parameters], count)
+        shapes = {place: its.shape for place, its in enumerate(parameters) if id(its) in handed.weights}
+        units = {place: math.lcm(UNIT, shape[1]) for place, shape in shapes.items()}  # whole rows
+        self.pieces = pieces([parameter.numel() for parameter in parameters], count, units)
+        self.rows = {
+            place: [layout.place(handed.examples * width) for width in (shape[1], shape[0])]
+            for place, shape in shapes.items()
+        }
+        """Where what the layers of some weights were given is, and gradients of what they put out."""
         self.weights, self.first, self.second = (
             [layout.place(parameter.numel()) for parameter in parameters] for _ in range(3)
         )
@@ -125,11 +147,13 @@ class OneCopy:
         ranks: Meets,
         phases: dict[str, tuple[FusedAdam, list[nn.Parameter]]],
         averaged: Sequence[tuple[nn.Parameter, nn.Parameter]] = (),
+        handed: Handed = NONE,
     ) -> None:
         self.ranks, self.rank, self.count = ranks, ranks.rank, ranks.count
         self._written = False
         layout = _Room()
-        self._phases = {name: _PhaseCopy(*its, self.count, layout) for name, its in phases.items()}
+        self.handed = handed
+        self._phases = {name: _PhaseCopy(*its, self.count, layout, handed) for name, its in phases.items()}
         trained = {id(parameter) for _, some in phases.values() for parameter in some}
         self._averages = {id(of): (average, layout.place(of.numel())) for average, of in averaged if id(of) in trained}
         self._tails = [layout.place(ROOM + ROOM) for _ in range(self.count)]
@@ -208,8 +232,31 @@ class OneCopy:
             self.settle()
             return None
         total = torch.from_numpy(functools.reduce(np.add, self.tails))
-        there = [gradient is not None for gradient in ordered]
+        there = [gradient is not None or views.handed(place) for place, gradient in enumerate(ordered)]
         return Sums(views.summed(ordered), there, total[:count], total[ROOM : ROOM + len(flags)])
+
+    def whole(self, name: str) -> dict[int, Tensor]:
+        """The gradients, of all examples, of weights whose rows were handed over, by place: the same bits as of the
+        pieces. To be asked for by all; they are to be met before anything is written again. Where not all have handed
+        over the same, none."""
+        views, phase = self.views[name], self._phases[name]
+        if not views.rows:
+            return {}
+        self.codes[self.rank][0] = sum(rows.full << number for number, rows in enumerate(views.rows.values()))
+        self.ranks.meet()
+        alike = len({int(other[0]) for other in self.codes}) == 1
+        for piece, numbers in zip(views.own, views.theirs[self.rank]):
+            if alike and views.handed(piece.place):
+                numbers.copy_(views.rows[piece.place].part(piece.start, piece.stop))
+        self.ranks.meet()
+        self._written = True
+        found = {place: torch.empty_like(phase.parameters[place]) for place in views.full()} if alike else {}
+        for its, gradients in zip(phase.pieces, phase.gradients):
+            for piece in its:
+                if (gradient := found.get(piece.place)) is not None:
+                    numbers = self._numbers(gradients[piece.place], gradient.numel())
+                    piece.of(gradient).copy_(piece.of(numbers))
+        return found
 
     def update(self, name: str, sums: Sums) -> None:
         """Update this process's pieces of a phase's parameters."""
@@ -254,6 +301,24 @@ class _Views:
 
         self.places = [view(copy.rank, piece) for piece in self.others]
         self.theirs = [[view(rank, piece) for piece in self.own] for rank in range(copy.count)]
+        examples, own = copy.handed.examples, copy.handed.own
+        self.rows: dict[int, Rows] = {}
+        """What is handed over in the place of gradients, by the place of the weights."""
+        for place, starts in phase.rows.items():
+            widths = reversed(phase.parameters[place].shape)
+            inputs, outputs = (
+                copy._numbers(start, examples * width).view(examples, width) for start, width in zip(starts, widths)
+            )
+            self.rows[place] = Rows(inputs, outputs, own)
+        self.noted = {id(phase.parameters[place]): rows for place, rows in self.rows.items()}
+
+    def handed(self, place: int) -> bool:
+        """Whether rows were written in the place of a parameter's gradient."""
+        return place in self.rows and self.rows[place].full
+
+    def full(self) -> dict[int, Rows]:
+        """Rows that were written, by the place of the weights."""
+        return {place: rows for place, rows in self.rows.items() if rows.full}
 
     def in_order(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Gradients that lie in memory as their parameters do."""
@@ -275,13 +340,20 @@ class _Views:
 
     def summed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The sums of all processes' own pieces, in the order of ranks, in the place of what another wrote, which
-        nobody else reads."""
+        nobody else reads; and those of which rows were handed over."""
         mine = [None if (gradient := gradients[piece.place]) is None else piece.of(gradient) for piece in self.own]
         there = [piece is not None for piece in mine]
+        for number, piece in enumerate(self.own):
+            if self.handed(piece.place):
+                mine[number] = self.rows[piece.place].part(piece.start, piece.stop)
         if not any(there):
             return mine
         terms = [
-            [piece for piece in (mine if rank == self.rank else itertools.compress(some, there)) if piece is not None]
+            [
+                piece
+                for piece in itertools.compress(mine if rank == self.rank else some, there)
+                if piece is not None
+            ]
             for rank, some in enumerate(self.theirs)
         ]
         if self.rank == 0:  # of two numbers, either may be the first
@@ -289,7 +361,7 @@ class _Views:
         for more in terms[1:]:
             torch._foreach_add_(terms[0], more)
         numbers = iter(terms[0])
-        return [next(numbers) if is_there else None for is_there in there]
+        return [next(numbers) if is_there else gradient for is_there, gradient in zip(there, mine)]
 
 
 def fits(tensors: Iterable[Tensor]) -> bool:
