@@ -28,16 +28,17 @@ WARM = 5
 
 
 class Team:
-    """Some processes that train together, each with so many threads, when they are told to."""
+    """Some processes that train together, each with so many threads, when they are told to; as runs that began before
+    rows were handed over, where it is not to be that they do."""
 
-    def __init__(self, name: str, root: str, base: Path, processes: int, threads: int) -> None:
+    def __init__(self, name: str, root: str, base: Path, processes: int, threads: int, hands: bool = True) -> None:
         self.pipes: list[tuple[Any, Any]] = []
         address = f"file://{base}/meet-{os.urandom(4).hex()}"
         for rank in range(processes):
             (orders, give), (answer, answers) = os.pipe(), os.pipe()
             if not os.fork():
                 with contextlib.suppress(BaseException):
-                    _train(name, root, rank, processes, threads, address, orders, answers)
+                    _train(name, root, rank, processes, threads, hands, address, orders, answers)
                 os._exit(0)
             os.close(orders)
             os.close(answers)
@@ -59,7 +60,7 @@ class Team:
 
 
 def _train(
-    name: str, root: str, rank: int, count: int, threads: int, address: str, orders: int, answers: int
+    name: str, root: str, rank: int, count: int, threads: int, hands: bool, address: str, orders: int, answers: int
 ) -> None:
     import torch
 
@@ -69,6 +70,7 @@ def _train(
     torch.set_num_threads(threads)
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
+    trainer.hands_rows = hands
     parts: Counter[str] = Counter()
     for optimizer in trainer.optimizers.values():
         optimizer.flushes = True  # as in new runs: else the process that has the first layer takes longer and longer
@@ -96,6 +98,8 @@ PARTS, REST = "TUI_GEN_BENCH_PARTS", "the rest"
 def _watch(trainer: Any, parts: Counter[str]) -> None:
     """Add up the seconds that parts of its steps take from now on."""
     import torch
+
+    from tui_gen.train.tuned import handed_rows
 
     inner = [0.0]
 
@@ -126,6 +130,8 @@ def _watch(trainer: Any, parts: Counter[str]) -> None:
     timed("losses and gradients", exchange, "each")
     timed("checks", exchange, "_code")
     timed("waits", trainer.ranks, "meet")
+    timed("rows handed over", handed_rows.Rows, "write")
+    timed("gradients of wide layers", handed_rows.Rows, "part")
     if exchange.pool.copy is not None:
         for views in exchange.pool.copy.views.values():
             timed("gradients handed over", views, "send")
@@ -183,17 +189,22 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="a folder with MNIST/raw")
     parser.add_argument("--steps", type=int, default=200, help="steps of a turn")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--sums", action="store_true", help="two processes that hand over no rows, as well")
     args = parser.parse_args()
     os.environ |= {PARTS: "1", "GOMP_SPINCOUNT": str(launch.SPIN)}
     with tempfile.TemporaryDirectory() as base:
-        teams = [Team(args.name, args.root, Path(base), *kind) for kind in ((2, 1), (1, 2))]
+        kinds: list[tuple[str, Any]] = [("two processes", (2, 1)), ("one", (1, 2))]
+        kinds += [("two that hand over no rows", (2, 1, False))] if args.sums else []
+        teams = [Team(args.name, args.root, Path(base), *kind) for _, kind in kinds]
         for team in 2 * teams:
             team.train(WARM)
-        ratios = [1 / (teams[0].train(args.steps)[0] / teams[1].train(args.steps)[0]) for _ in range(args.pairs)]
+        turns = [[team.train(args.steps)[0] for team in teams] for _ in range(args.pairs)]
         for team in teams:
             team.close()
-    median = statistics.median(ratios)
-    print(f"steps of two processes ÷ those of one: {median:.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
+    for place, (name, _) in enumerate(kinds[1:], 1):
+        ratios = [turn[place] / turn[0] for turn in turns]
+        low, median, high = statistics.quantiles(ratios)
+        print(f"steps of two processes ÷ those of {name}: {median:.2f} ({low:.2f}–{high:.2f}, the middle half)")
 
 
 if __name__ == "__main__":
