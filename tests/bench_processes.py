@@ -189,16 +189,19 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="a folder with MNIST/raw")
     parser.add_argument("--steps", type=int, default=200, help="steps of a turn")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--sums", action="store_true", help="two processes that hand over no rows, as well")
+    parser.add_argument("--sums", action="store_true", help="against two that hand over no rows, without an account")
     args = parser.parse_args()
-    os.environ |= {PARTS: "1", "GOMP_SPINCOUNT": str(launch.SPIN)}
+    os.environ |= {"GOMP_SPINCOUNT": str(launch.SPIN)} | ({} if args.sums else {PARTS: "1"})
     with tempfile.TemporaryDirectory() as base:
         kinds: list[tuple[str, Any]] = [("two processes", (2, 1)), ("one", (1, 2))]
         kinds += [("two that hand over no rows", (2, 1, False))] if args.sums else []
         teams = [Team(args.name, args.root, Path(base), *kind) for _, kind in kinds]
         for team in 2 * teams:
             team.train(WARM)
-        turns = [[team.train(args.steps)[0] for team in teams] for _ in range(args.pairs)]
+        turns = []
+        for number in range(args.pairs):
+            its = {team: team.train(args.steps)[0] for team in teams[:: -1 if number % 2 else 1]}
+            turns.append([its[team] for team in teams])
         for team in teams:
             team.close()
     for place, (name, _) in enumerate(kinds[1:], 1):

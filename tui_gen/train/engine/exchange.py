@@ -309,7 +309,7 @@ class Exchange:
                 if not self._flagged:
                     self.ranks.flag_sums, self._flagged = sums.flags, True
                 return tuple(names), _row(values, sums.numbers), sums
-        known = copy.whole(phase.name) if copy is not None and whole else {}
+        known = copy.whole(phase.name) if copy is not None and views is not None and whole else {}
         for place in handed:
             merged[place] = rows[place].of_own() if place not in known else known[place] if self.ranks.first else None
         row = self._messages.get(phase.name)

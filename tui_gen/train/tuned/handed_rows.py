@@ -41,10 +41,9 @@ class Rows:
         self.full = True
 
     def part(self, start: int, stop: int) -> Tensor:
-        """Numbers `start` to `stop` of the weights' gradient, which are whole rows of it, of all processes' examples:
-        (stop − start,)."""
+        """Of the weights' gradient those rows that are its numbers `start` to `stop`, of all processes' examples."""
         width = self.inputs.shape[1]
-        return (self.gradients[:, start // width : stop // width].t() @ self.inputs).view(-1)
+        return self.gradients[:, start // width : stop // width].t() @ self.inputs
 
     def of_own(self) -> Tensor:
         """The gradient (M, K), of the own examples."""

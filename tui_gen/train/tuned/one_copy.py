@@ -247,14 +247,14 @@ class OneCopy:
         alike = len({int(other[0]) for other in self.codes}) == 1
         for piece, numbers in zip(views.own, views.theirs[self.rank]):
             if alike and views.handed(piece.place):
-                numbers.copy_(views.rows[piece.place].part(piece.start, piece.stop))
+                numbers.copy_(views.product(piece))
         self.ranks.meet()
         self._written = True
         found = {place: torch.empty_like(phase.parameters[place]) for place in views.full()} if alike else {}
         for its, gradients in zip(phase.pieces, phase.gradients):
             for piece in its:
                 if (gradient := found.get(piece.place)) is not None:
-                    numbers = self._numbers(gradients[piece.place], gradient.numel())
+                    numbers = self._numbers(gradients[piece.place], gradient.numel()).view_as(gradient)
                     piece.of(gradient).copy_(piece.of(numbers))
         return found
 
@@ -316,6 +316,11 @@ class _Views:
         """Whether rows were written in the place of a parameter's gradient."""
         return place in self.rows and self.rows[place].full
 
+    def product(self, piece: Piece) -> Tensor:
+        """A piece of a gradient of which rows were handed over."""
+        found = self.rows[piece.place].part(piece.start, piece.stop)
+        return found if piece.whole else found.view(-1)
+
     def full(self) -> dict[int, Rows]:
         """Rows that were written, by the place of the weights."""
         return {place: rows for place, rows in self.rows.items() if rows.full}
@@ -345,7 +350,7 @@ class _Views:
         there = [piece is not None for piece in mine]
         for number, piece in enumerate(self.own):
             if self.handed(piece.place):
-                mine[number] = self.rows[piece.place].part(piece.start, piece.stop)
+                mine[number] = self.product(piece)
         if not any(there):
             return mine
         terms = [
