@@ -152,7 +152,7 @@ class Vitals:
             return None
         key = f"{phase}/{place}"
         others = [other for other in range(gradient.dim()) if other != dim]
-        silent = torch.linalg.vector_norm(gradient.float(), torch.inf, others) == 0
+        silent = gradient.abs().amax(others) == 0  # a norm without end takes seven times as long
         silent = silent & ~silent.all()  # a layer that is not reached at all has no dead units of its own
         idle = self._idle.get(key)
         if idle is not None and idle.shape != silent.shape:
