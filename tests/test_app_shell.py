@@ -217,6 +217,10 @@ async def test_jump(monkeypatch):
         assert {label.name for label in labels} >= {row.id for row in registry.PANES}, "every pane, however many"
         await pilot.press(next(str(label.render()).strip() for label in labels if label.name == "sweeps"))
         await until(pilot, lambda: app.workspace.active.id == "sweeps")
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: len(app.screen_stack) == 1, "its letters stood on other places")
 
 
 async def test_focus_ring_is_a_heavier_frame(monkeypatch):

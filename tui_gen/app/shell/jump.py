@@ -7,12 +7,12 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from tui_gen.app.widgets.modal import Modal
+from tui_gen.app.widgets.modal import PlacedModal
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
-class Jump(Modal[str]):
+class Jump(PlacedModal):
     """Letters over the places to go; dismissed with the name of the place, or an empty text.
 
     `places` are (name, column, row) on the screen.

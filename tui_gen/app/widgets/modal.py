@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 
 from tui_gen.app.terminal.app import TerminalApp
@@ -36,3 +38,15 @@ class Modal(PaintedWhole[Result]):
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Leave with a result; nothing where this screen is not the one on top."""
         return super().dismiss(result) if on_top(self) else AwaitComplete.nothing()
+
+
+class PlacedModal(Modal[str]):
+    """A modal screen whose parts stand at what lies below: left, without an answer, where the window changes."""
+
+    _window: Size | None = None
+
+    def on_resize(self, event: Resize) -> None:
+        """The first is told when it comes; after another what lies below is elsewhere."""
+        if self._window not in (None, event.size):
+            self.dismiss("")
+        self._window = event.size

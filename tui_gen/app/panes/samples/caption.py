@@ -8,7 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.geometry import Offset, Size
+from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -16,7 +16,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tui_gen.app.terminal.found import shows_ascii
-from tui_gen.app.widgets.modal import Modal
+from tui_gen.app.widgets.modal import PlacedModal
 from tui_gen.draw.text import elided, width_of
 from tui_gen.text import clean
 
@@ -101,7 +101,7 @@ class Caption(Widget):
             x += width_of(text)
 
 
-class KindList(Modal[str]):
+class KindList(PlacedModal):
     """Every kind with how many previews it has, at `place` of the screen; dismissed with the one chosen, or nothing."""
 
     DEFAULT_CSS = """
@@ -117,7 +117,6 @@ class KindList(Modal[str]):
     def __init__(self, kinds: list[tuple[str, str]], kind: str, place: Offset) -> None:
         super().__init__()
         self.kinds, self.kind, self.place = kinds, kind, place
-        self._window = Size()
 
     def compose(self) -> ComposeResult:
         """The list: a digit to choose by, the name, what there is of it."""
@@ -133,7 +132,6 @@ class KindList(Modal[str]):
 
     def on_mount(self) -> None:
         """Under the caption, as far as there is room, with the cursor on the kind that is shown."""
-        self._window = self.app.size
         options = self.query_one(OptionList)
         wide = max(width_of(clean(kind)) + width_of(what) for kind, what in self.kinds) + 8
         x = max(0, min(self.place.x, self.app.size.width - wide))
@@ -142,11 +140,6 @@ class KindList(Modal[str]):
         options.styles.max_height = self.app.size.height - y
         options.highlighted = next((i for i, (kind, _) in enumerate(self.kinds) if kind == self.kind), 0)
         options.focus()
-
-    def on_resize(self) -> None:
-        """In a window of another size the caption is elsewhere."""
-        if self.app.size != self._window:
-            self.dismiss("")
 
     def on_key(self, event: events.Key) -> None:
         """A digit chooses."""
