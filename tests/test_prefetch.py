@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_what_another_process_read_is_taken_and_what_follows_is_read_on(log, mon
     view.read_all()
     assert state_of(view) == read_by_itself(log) and reading.over and view.step == STEPS + 50
     assert log not in prefetch._begun and type(RunView(log.parent)._follower) is prefetch.Follower
+
+
+def test_what_is_not_read_yet_is_left_to_whoever_reads_it(log, monkeypatch):
+    """A first look that comes before the first part is given up, not the reading."""
+    assert prefetch.ready(log, 0.0), "nobody reads it: one can do so oneself"
+    parts = io.BytesIO()
+    prefetch.write_parts(log, parts)
+    data, memory = parts.getvalue(), os.memfd_create("x")
+    first = prefetch.HEAD + int.from_bytes(data[: prefetch.HEAD], "little")
+    reading = prefetch._begun[log] = prefetch.ReadAhead(0, memory)
+    for size in (0, 4, first - 1):
+        os.pwrite(memory, data[:size], 0)
+        assert not prefetch.ready(log, 0.01), "the first part is not whole"
+    os.pwrite(memory, data[:first], 0)
+    assert prefetch.ready(log, 0.0) and not reading.over
+    view = RunView.read(log.parent)
+    assert log not in prefetch._begun and state_of(view) == read_by_itself(log)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.99])

@@ -84,9 +84,12 @@ class FirstLook:
                 self.screen.show(picture)
 
     def _picture(self, seen: Seen) -> str:
-        """What is sent, of the run as far as it is read in a moment; empty where it has no curves."""
+        """What is sent, of the run as far as it is read in a moment; empty where there are no curves by then."""
+        from tui_gen.log import prefetch
         from tui_gen.view import RunView
 
+        if not prefetch.ready(self.run / "events.jsonl", READING):
+            return ""
         view = RunView(self.run)
         view.poll(READING)
         _views[self.run] = view

@@ -52,11 +52,10 @@ def run_workbench(
     that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
-    long = False
     if open_run is not None and replay is None:
         from tui_gen.log import prefetch
 
-        long = prefetch.begin(open_run / "events.jsonl")
+        prefetch.begin(open_run / "events.jsonl")
     from tui_gen.draw.terminal import probe
 
     try:  # before Textual is imported, which reads its settings then
@@ -75,7 +74,7 @@ def run_workbench(
             from tui_gen.app.terminal.taken import TakenScreen
 
             look = FirstLook(open_run, model_dirs, ending.enter_context(TakenScreen(terminal)), theme)
-            if not long and budget is None:
+            if budget is None:
                 look.show()
         import_asyncio()
         later.import_textual()

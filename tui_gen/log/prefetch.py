@@ -70,6 +70,12 @@ class ReadAhead:
         return None
 
     @property
+    def ready(self) -> bool:
+        """Whether there is a part to be taken."""
+        size = int.from_bytes(os.pread(self._memory, HEAD, self._offset), "little")
+        return 0 < size <= os.fstat(self._memory).st_size - self._offset - HEAD
+
+    @property
     def over(self) -> bool:
         """Whether nothing more comes."""
         return self._memory < 0
@@ -99,18 +105,27 @@ class ReadAhead:
 _begun: dict[Path, ReadAhead] = {}
 
 
-def begin(path: Path) -> bool:
-    """Have a log read from now on, where that saves time: it is long, and there is a core for it; whether it is. The
-    process must have no threads yet.
+def begin(path: Path) -> None:
+    """Have a log read from now on, where that saves time: it is long, and there is a core for it. The process must have
+    no threads yet.
     """
     with contextlib.suppress(OSError):
         if hasattr(os, "memfd_create") and len(os.sched_getaffinity(0)) > 1 and path.stat().st_size >= LONG:
             memory = os.memfd_create("tui-gen")
             if pid := os.fork():
                 _begun[path] = ReadAhead(pid, memory)
-                return True
-            _read(path, memory)
-    return False
+            else:
+                _read(path, memory)
+
+
+def ready(path: Path, patience: float) -> bool:
+    """Whether something can be had of a log at once: nobody reads it, or a part was found, or is in so many seconds."""
+    reading, until = _begun.get(path), time.monotonic() + patience
+    while reading is not None and not reading.ready:
+        if time.monotonic() > until:
+            return False
+        time.sleep(PAUSE)
+    return True
 
 
 def follower(path: Path, decode: Decode) -> Follower:

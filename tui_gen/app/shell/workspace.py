@@ -261,7 +261,7 @@ class Workspace(Widget):
     def prefer(self, layout: str) -> str:
         """Use a layout, also for the runs to come in terminals of this shape; the name of the shape.
 
-        What it is for comes before the tabs that were chosen last.
+        What it is for comes before the tabs that were chosen last, and has the keyboard.
         """
         shape = arrangement.shape_of(self.size.width, self.size.height)
         self.favourites[shape] = layout
@@ -270,7 +270,7 @@ class Workspace(Widget):
             self.current_tabs[f"{self.shape}.{arrangement.panes_with(self.shape, lead)[0]}"] = lead
         self.rearrange()
         about = next((choice.about for choice in arrangement.layouts() if choice.name == layout), "")
-        if about not in self._arrangement.panes:
+        if about:
             self.open(about)
         return shape
 
