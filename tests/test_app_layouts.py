@@ -61,7 +61,7 @@ async def test_a_layout_that_is_chosen_shows_what_it_is_for(monkeypatch, two_run
             app.choose_layout(layout)
             wanted = set(panes[layout][: 1 if size[1] == 24 else 2])
             await until(pilot, lambda wanted=wanted: wanted <= set(shown(app)))
-            await until(pilot, lambda: app.focused is not None and watches(app, app.workspace.active.id))
+            await until(pilot, lambda about=panes[layout][0]: watches(app, about), "the keyboard")
 
 
 async def test_a_pane_that_the_layout_has_folded_away_takes_the_whole_screen_from_another(monkeypatch, two_runs):
