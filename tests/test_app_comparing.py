@@ -102,6 +102,11 @@ async def test_side_by_side_and_difference_go_with_the_history(run):
         await driver.until(lambda: words in driver.app.text(), words)
         await driver.press("home")
         assert "step 0, before: nothing to compare" in driver.caption and not driver.pane.picture._reply.error
+        await driver.press("right", "a", "end", "d")
+        apart = abs(500 % 7 - 100 % 7) / 255
+        words = f"step 500 minus step 100: up to {apart:.0%}"
+        assert driver.pane.comparison.name == "A", "after the one before comes what is pinned"
+        await driver.until(lambda: words in driver.app.text(), words)
 
 
 async def test_rows_are_gone_through_and_all_come_back(run):

@@ -16,12 +16,14 @@ import torch
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from tests import loop_run
 from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
 from tests.painted import painted_text
+from tests.shell import SIZES, until, until_shown, workbench
 from tests.test_restore import saved
 from tests.waiting import wait_for, wait_for_async
-from tui_gen import events
+from tui_gen import events, runs
 from tui_gen.app.panes.explore import pane as panes
 from tui_gen.app.panes.explore.pane import ExplorePane
 from tui_gen.app.panes.explore.place import Stay
@@ -198,6 +200,90 @@ async def test_what_there_is_no_room_for_is_told(run, processes):
         assert " tiles" not in driver.app.text(), "one tile has room"
 
 
+async def test_examples_that_are_rebuilt_worst_lead_back_to_their_place(run, processes):
+    async with drive(run) as driver:
+        pane = driver.pane
+        await driver.press("T")
+        await driver.until("original", "rebuilt")
+        assert pane.stay.scene == "errors"
+        await driver.press("e")
+        await driver.until("error", f", 1 of {len(pane.stay.dots.errors) // 4}", "here")
+        pane.show_scene("errors")
+        await driver.settled()
+        left, top, *_ = next(place for place in pane._picture._reply.places if place[4] == 1)
+        await driver.pilot.click(pane._picture, offset=(int(left) + 1, int(top) + 1))
+        await driver.settled()
+        await driver.until(f", 2 of {len(pane.stay.dots.errors) // 4}")
+
+
+async def test_a_way_from_noise_is_stepped_through_and_its_guidance_changed(world, processes):
+    wanted = {"model__conditional": True, "model__label_dropout": 0.2, "model__guidance": 2.0}
+    run, _ = saved(world / "runs", "ddpm", (2,), **wanted)
+    async with drive(run, (120, 40)) as driver:
+        pane = driver.pane
+        await driver.press("T")
+        await driver.until("numbers of noise", "guidance 2")
+        assert pane.stay.scene == "trajectory" and pane.stay.tiles > 2
+        pictures = {pane.stay.view.path}
+        for key, words in (("plus", "guidance 2.5"), ("minus", "guidance 2"), ("l", "class 1")):
+            await driver.press(key)
+            await driver.until(words)
+            pictures.add(pane.stay.view.path)
+        assert len(pictures) == 4, "made anew each time"
+        await driver.press("right_square_bracket", "right_square_bracket")
+        await driver.until(f"2 of {pane.stay.tiles} · ")
+        await driver.press("escape")
+        assert pane.stay.tile is None
+
+
+async def asked_twice(driver: Driver, run: loop_run.Run) -> None:
+    """Weights of a live run are asked for, and opened; then once more, from another place."""
+    app, pane, pause = driver.app, driver.pane, driver.pilot.pause
+    app.action_ask = run.ask
+    await wait_for_async(lambda: (app.view.poll(), app.view.live)[1], tick=pause, what="its start")
+    pane.show_run(app.view)
+    await driver.until("There is no checkpoint", "Press u: the run is asked for a checkpoint.")
+    step = -1
+    for place in ("+0.00", "+0.25"):
+        await driver.press("u")
+
+        def newer(last=step):
+            pane.update_view(app.view.poll())
+            return pane.stay.space is not None and pane.stay.space.step > last
+
+        await wait_for_async(newer, tick=pause, what="the new weights")
+        await driver.settled()
+        step = pane.stay.space.step
+        await driver.until(f"8 Explore · step {step:,}", f"{pane.stay.view.names[0]} {place}")
+        await driver.press("right")
+
+
+async def test_a_live_run_is_asked_for_weights_which_are_opened_where_one_is(world, processes):
+    run = loop_run.Run(world / "runs", "vae", train__steps=10**7)
+    run.thread.start()
+    try:
+        with runs.claim(run.path):
+            async with drive(run.path) as driver:
+                await asked_twice(driver, run)
+    finally:
+        loop_run.all_ended([run])
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_plane_and_what_is_there_are_seen_in_the_workbench_at_every_size(monkeypatch, run, processes, size):
+    async with workbench(monkeypatch, SIZES[size], open_run=run) as (app, pilot):
+        await until(pilot, lambda: app.view is not None)
+        await pilot.press("8")
+        pane = app.workspace.pane("explore")
+        await until(pilot, lambda: pane.stay.dots is not None and not pane.asking.looking)
+        await until_shown(pilot, "Explore · step 4", "◉", "4 numbers of a code")
+        picture = pane._picture
+        assert picture.region.height > 5 and any(number >= 0 for number in array("i", picture._reply.upper))
+        x = pane.stay.view.at[0]
+        await pilot.press("right")
+        await until_shown(pilot, f"{pane.stay.view.names[0]} {x + 0.25:+.2f}")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (40, 30), (30, 10)])
 async def test_a_run_without_a_checkpoint_says_so_at_every_size(world, processes, size):
     run, _ = saved(world / "runs", "vae", ())
@@ -235,6 +321,14 @@ async def test_codes_stand_where_they_are_whatever_the_size_of_the_plane_becomes
             await pilot.pause()
             line = painted_text(app).splitlines()[height - 2]
             assert line.index("7") == width - 1, "in the corner, above the axis"
+        two = array("f", [1.0, 1.0, -1.0, -1.0]).tobytes(), array("i", [0, 1]).tobytes()
+        for names, rows in ((("0", "1"), []), (("Ankle boot", "Bag"), ["0 Ankle boot  1 Bag"])):
+            app.query_one(PlaneMap).show_dots(*two, names)
+            await pilot.pause()
+            lines = [line.rstrip() for line in painted_text(app).splitlines()]
+            assert lines[30 - len(rows) :] == rows and "+3" in lines[29 - len(rows)], "said below, where it has to be"
+            for letter in "01":
+                assert any(letter in line for line in lines[2:28])
 
 
 def space(**more) -> Space:

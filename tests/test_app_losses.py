@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from textual import events as keys_and_mouse
 
 from tests.plot_host import Host, append, write_run
 from tests.waiting import wait_for_async
@@ -219,6 +220,24 @@ async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
         low, high = app.losses.looking.window
         assert 40 < low < 50 and 170 < high < 190
         assert plot.drawing.frame.x_limits == (low, high)
+
+        async def mouse(*kinds, x=area.x + area.width // 2, button=0, shift=False, ctrl=False):
+            for place, kind in enumerate(kinds):
+                plot.post_message(kind(plot, x + 9 * place, 10, 0, 0, button, shift, False, ctrl))
+                await pilot.pause()
+            await settled(app, pilot)
+            return app.losses.looking.window
+
+        nearer = await mouse(keys_and_mouse.MouseScrollUp)
+        assert nearer[0] > low and nearer[1] < high and nearer[1] - nearer[0] == pytest.approx(0.8 * (high - low))
+        on = await mouse(keys_and_mouse.MouseScrollUp, shift=True)
+        assert on[0] < nearer[0] and on[1] - on[0] == pytest.approx(nearer[1] - nearer[0])
+        assert (await mouse(keys_and_mouse.MouseScrollDown, shift=True)) == pytest.approx(nearer)
+        away = await mouse(keys_and_mouse.MouseScrollDown)
+        assert away[1] - away[0] == pytest.approx(high - low)
+        drag = keys_and_mouse.MouseDown, keys_and_mouse.MouseMove, keys_and_mouse.MouseUp
+        moved = await mouse(*drag, button=1, ctrl=True)
+        assert moved[0] < away[0] and moved[1] - moved[0] == pytest.approx(high - low), "taken along with ctrl"
 
 
 async def test_zoom_pan_reset_and_follow(tmp_path):

@@ -8,9 +8,11 @@ from tests.plot_host import Host, append, write_run
 from tests.test_app_losses import SIZES, drive, settled
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, runs
+from tui_gen import events, remarks, runs
 from tui_gen.app.panes.losses.going import GOAL_LOOKS, Going
+from tui_gen.forks import Child
 from tui_gen.marks import marks_of, noted
+from tui_gen.verdicts.health import Verdict
 
 ELBO = [-25 - 20 * 0.99**step for step in range(400)]
 
@@ -113,6 +115,7 @@ async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tm
         app.losses.look(cursor=200.0)
         await settled(app, pilot)
         assert "│ vae/kl 400 · val/vae/elbo 7.5" in app.text().split("\n")[1] and "train 200" in app.text()
+        assert "- vae/loss 200\n- vae/kl 400\n- val/vae/elbo 7.5\n" in app.losses.help()[1], "F1 has all of them"
         await pilot.press("escape")
         await settled(app, pilot)
         assert "vae/kl 400" not in app.text()
@@ -136,6 +139,30 @@ def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentenc
     assert texts[30] == "… the critic wins by far" and texts[12] == "… the criti…"
 
 
+@pytest.mark.parametrize(("size", "rows"), [((66, 30), 2), ((80, 24), 2), ((200, 30), 1), ((66, 16), 1)])
+async def test_what_to_do_has_a_row_of_its_own_where_the_line_has_no_room(tmp_path, catalog, monkeypatch, size, rows):
+    """At 120 columns the losses are 66 wide beside the samples."""
+    few = "4 of 16 units active: β = 1 is too strong for the others"
+    told = [Verdict("watch", few, "", "Lower beta or raise it later")]
+    monkeypatch.setattr("tui_gen.verdicts.health.verdict", lambda view: told[-1])
+    monkeypatch.setattr("tui_gen.app.panes.losses.going.EVERY", 0.0)
+    path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0), steps=2500)
+    app = Host(path, "losses")
+    async with drive(app, size) as pilot:
+        app.losses.set_catalog(catalog)
+        await settled(app, pilot)
+        lines = app.text().split("\n")
+        assert lines[1][1:].startswith("▲ 4 of 16 units active") and "figure ≥ -24.7" in lines[1]
+        assert lines[2].strip("┃ ").startswith("→ Lower beta or raise it later" if rows == 2 else "linear")
+        assert ("Lower beta" in lines[1]) == (size[0] == 200)
+        heights = [plot.size for plot in app.losses.plots]
+        told.append(Verdict("good", "in balance, with its figure ahead"))
+        app.losses.redraw()
+        await settled(app, pilot)
+        assert "✔ in balance" in app.text() and "→" not in app.text().split("\n")[2]
+        assert [plot.size for plot in app.losses.plots] == heights, "verdicts come and go, plots keep their size"
+
+
 def test_at_the_commonest_size_the_line_says_how_far_the_figure_is():
     going = Going(
         GOAL_LOOKS[1], "val elbo is 24.9 short of its figure, stated after 23,400 steps", "", "best -127.9",
@@ -151,8 +178,15 @@ def test_marks_are_of_all_that_happened_and_the_most_telling_words_come_first(tm
         tmp_path / "run", events.Checkpoint(step=100, path="c", reason="every 100 steps"), events.Resume(step=100),
         events.Edit(step=100, key="lr", old=1, new=2), events.Alert(step=101, level="warning", what="spike"),
     )  # fmt: skip
-    marks = marks_of(RunView.read(path))
+    view = RunView.read(path)
+    marks = marks_of(view)
     assert sorted(mark.kind for mark in marks) == ["alert", "checkpoint", "edit", "resume"]
+    view.forks, view.children = [events.Fork(step=7, run="before")], [Child(path / "after", 9)]
+    view.rollbacks = [events.Rollback(step=40, to=30, reason="NaN")]
+    remarks.note(path, "blurry", 50)
+    more = {(mark.kind, mark.step): mark.text for mark in marks_of(view)}
+    assert more["fork", 7] == "forked from before" and more["fork", 9] == "after was forked from here"
+    assert "NaN" in more["rollback", 30] and more["note", 50] == "blurry"
     assert noted(marks, 100, 5) == ["! 101 spike.", "Δ 100 lr: 1 → 2"]
     assert noted(marks[1:], 100, 5)[1] == "↻ 100 training went on from here"
     assert noted(marks, 90, 5) == []

@@ -100,6 +100,10 @@ async def test_a_run_that_is_opened_or_resumed_is_seen_at_once(monkeypatch, two_
         if size == "80x24":
             assert shown(app) == ["losses"]
         assert started[0].wait(120) == 0
+        await until(pilot, lambda: state(app) == "finished")
+        await pilot.press("alt+2", "f5")
+        await until(pilot, lambda: len(started) == 2 and watches(app) and "form" not in shown(app))
+        assert started[1].wait(120) == 0
 
 
 async def test_who_went_on_while_a_long_run_was_read_is_left_there(monkeypatch, two_runs):

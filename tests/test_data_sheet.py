@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests import small_runs
-from tests.shell import until_shown, workbench
+from tests.shell import until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import children
 from tui_gen.app.steering.reading import SheetReader
@@ -158,3 +158,9 @@ async def test_the_pane_shows_what_the_form_names(monkeypatch, tmp_path):
         app.form.put("dataset.limit", "7")
         await until_shown(pilot, "MNIST is not on this disk")
         assert len(seen) == 2
+        app.form.put("dataset.limit", "0")
+        for size in ((80, 24), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.press("alt+0")
+            await until(pilot, lambda: app.size == size)  # noqa: B023
+            await until_shown(pilot, "digits: 7 grey images", "zero 160 ██")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_gen.draw.axes import GROW_X, Limits, label, log_ticks, panned, reading, ticks, zoomed
+from tui_gen.draw.canvas import MARKS
 from tui_gen.draw.clock import DISTANCES, Clock, time_label
 from tui_gen.draw.curves import FrameOptions, Mark, Plot, Series, render
 from tui_gen.draw.text import width_of
@@ -146,6 +147,15 @@ def test_windows_show_exactly_what_was_asked_for():
     assert frame.x_limits == (200, 300) and frame.y_limits == (-1, 2)
     assert frame.step_at(frame.area.x) == pytest.approx(200 + 100 / frame.area.width / 2)
     assert frame.value_at(frame.area.y + frame.area.height - 1) == pytest.approx(-1, abs=0.1)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_every_kind_of_mark_stands_on_the_axis_at_its_step(plain):
+    marks = [Mark(50 + 100 * place, kind) for place, kind in enumerate(MARKS)]
+    frame = render(100, 12, [Series("loss", range(1000), range(1000))], FrameOptions(marks=marks, ascii=plain))
+    axis, area = frame.text().split("\n")[-2], frame.area
+    signs = [axis[area.x + int(frame.x_scale.part(mark.step, frame.x_limits) * area.width)] for mark in marks]
+    assert signs == [look[plain] for look in MARKS.values()]
 
 
 def test_marks_are_on_the_axis_and_cursor_reads_values():

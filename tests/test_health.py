@@ -260,6 +260,32 @@ def test_a_run_that_ended_with_and_without_its_figure(tmp_path):
     assert "a larger network" in verdict.advice
 
 
+@pytest.mark.parametrize(("gap", "words"), [
+    (0.001, "It underfits (0.1999 in training, 0.201 in validation): "), (0.1, "It no longer improves: a larger"),
+])  # fmt: skip
+def test_a_run_that_missed_its_figure_underfits_where_validation_is_no_worse_than_training(tmp_path, gap, words):
+    at, loss = np.arange(1, 21) * 100, falling()
+    val = {"val/vae/loss": (at, loss[at - 1] * 0 + 0.2 + gap), "val/vae/elbo": (at, [-98.0, -98.2] * 10)}
+    view = vae(tmp_path, state="finished", steps=2000, judged=("elbo",), **val)
+    verdict = said(view, stated("vae", aim=Aim(-90.0, "val/vae/elbo", "higher"), steps=2000))
+    assert verdict.sentence == "it missed its figure" and verdict.advice.startswith(words)
+
+
+def test_a_run_without_a_figure_says_at_its_end_whether_more_would_have_helped(tmp_path):
+    at = np.arange(1, 21) * 100
+    for val, state, sentence, advice in (
+        (np.geomspace(2, 0.25, 20), "finished", "finished, and loss still improved", "Train longer"),
+        (falling()[at - 1], "finished", "finished, nothing to worry about", "A larger network may do better"),
+        (falling()[at - 1], "running", "loss has levelled off", "A larger network may do better"),
+        (falling()[at - 1] + 0.1, "running", "loss has levelled off", "Stop here if"),
+        (falling()[at - 1] + 0.1, "finished", "finished, nothing to worry about", ""),
+    ):
+        view = run(tmp_path, state=state, steps=2000, judged=(), **{"net/loss": falling(), "val/net/loss": (at, val)})
+        verdict = said(view, stated("classifier"))
+        assert (verdict.level, verdict.sentence) == ("good", sentence) and verdict.advice.startswith(advice), state
+        assert bool(verdict.advice) == bool(advice)
+
+
 @pytest.mark.parametrize(("active", "level"), [(4.0, "good"), (0.0, "bad")])
 def test_a_run_that_has_its_figure_is_told_so_before_what_could_be_better_but_not_before_what_is_broken(
     tmp_path, active, level

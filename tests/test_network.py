@@ -151,3 +151,8 @@ async def test_the_pane_tells_and_fits_what_the_form_shows(monkeypatch):
         wrong.clear()
         await pilot.press("alt+3", "alt+9")
         await until_shown(pilot, "✔ SAFE it fits")  # who comes back has it asked anew
+        for size in ((80, 24), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.press("alt+9")
+            await until(pilot, lambda: app.size == size)  # noqa: B023
+            await until_shown(pilot, "SAFE it fits", "encoder.0  Linear  128", "83.2% ██████████")

@@ -25,7 +25,7 @@ from tui_gen.draw.series import Series
 from tui_gen.files import read_regular
 from tui_gen.headline import MOST
 from tui_gen.quantities import count, metric
-from tui_gen.verdicts.trends import blocks, explodes, overfits, projected, rises, settled, stuck, vanishes
+from tui_gen.verdicts.trends import blocks, explodes, overfits, projected, rises, settled, stuck, underfits, vanishes
 from tui_gen.view import RunView
 
 APART = ("val", "health", "quality")
@@ -152,7 +152,8 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
         words = f"{broken[0]} is not a number (NaN or infinite)"
         return Verdict("bad", words, number, "Stop it and resume with a smaller learning rate")
     found = [verdict for alarm in stated.alarms for verdict in rung(alarm, view, values)]
-    goal = figure.verdict(view, found) if figure is not None and figure.aim is not None else None
+    alike = _alike(view, stated)
+    goal = figure.verdict(view, found, alike) if figure is not None and figure.aim is not None else None
     for level in ("bad", "watch"):
         for verdict in (*found, *([goal] if goal is not None else [])):
             if verdict.level == level == "watch" and goal is not None and figure is not None and figure.reached:
@@ -163,7 +164,19 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
     if goal is not None:
         return msgspec.structs.replace(goal, number=number)
     good = next((verdict for verdict in found if verdict.level == "good"), None)
-    return msgspec.structs.replace(good or _course(view, figure), number=number)
+    return msgspec.structs.replace(good or _course(view, figure, alike), number=number)
+
+
+def _alike(view: RunView, stated: Declared) -> str:
+    """`0.31 in training, 0.32 in validation`, where a loss is no worse in validation; empty else, and for models of
+    which neither over- nor underfitting can be told by their losses."""
+    if not any(alarm.test == "overfits" for alarm in stated.alarms):
+        return ""
+    for name, curve in view.series.items():
+        other = view.series.get(f"val/{name}") if name.endswith("/loss") else None
+        if other is not None and (found := underfits(curve.values, other.values)) is not None:
+            return f"{metric(found['best'])} in training, {metric(found['value'])} in validation"
+    return ""
 
 
 def _broken(curve: Series) -> bool:
@@ -359,8 +372,9 @@ class Standing(msgspec.Struct, frozen=True):
             parts.append(f"figure {'≥' if self.higher else '≤'} {metric(self.aim.reach)}")
         return " · ".join(parts)
 
-    def verdict(self, view: RunView, found: list[Verdict]) -> Verdict | None:
-        """Whether it has its figure or is on course for it; None where that cannot be told yet."""
+    def verdict(self, view: RunView, found: list[Verdict], alike: str = "") -> Verdict | None:
+        """Whether it has its figure or is on course for it; None where that cannot be told yet. `alike`: losses of
+        training and validation, where these are."""
         if self.reached:
             return Verdict("good", "it has its figure" if view.live else "it reached its figure")
         fraction = view.fraction or 0.0
@@ -381,7 +395,8 @@ class Standing(msgspec.Struct, frozen=True):
             return Verdict("watch", words, advice="It still improves: train longer")
         if any("overfits" in other.sentence for other in found):
             return Verdict("watch", words, advice="It overfits: use more data, augmentation or weight decay")
-        return Verdict("watch", words, advice="It no longer improves: a larger network, or another learning rate")
+        why = f"It underfits ({alike})" if alike else "It no longer improves"
+        return Verdict("watch", words, advice=f"{why}: a larger network, or another learning rate")
 
     @property
     def falling(self) -> bool:
@@ -395,15 +410,19 @@ class Standing(msgspec.Struct, frozen=True):
         return bool(sign * (np.median(late) - np.median(before)) > 0.5 * noise)
 
 
-def _course(view: RunView, figure: Standing | None) -> Verdict:
+def _course(view: RunView, figure: Standing | None, alike: str) -> Verdict:
     """What there is to say where no alarm holds and no figure is stated."""
+    told = figure is not None and len(figure.values) >= 6
+    larger = f"A larger network may do better: it fits no better than it generalises ({alike})" if alike else ""
     if not view.live:
-        return Verdict("good", f"{view.state}, nothing to worry about")
-    if figure is None or len(figure.values) < 6:
+        if figure is not None and told and figure.falling:
+            return Verdict("good", f"{view.state}, and {figure.called} still improved", advice="Train longer")
+        return Verdict("good", f"{view.state}, nothing to worry about", advice=larger)
+    if figure is None or not told:
         return Verdict("good", "it has just begun")
     if figure.falling:
         return Verdict("good", f"{figure.called} still improves")
-    return Verdict("good", f"{figure.called} has levelled off", advice="Stop here if the samples please you")
+    return Verdict("good", f"{figure.called} has levelled off", advice=larger or "Stop here if the samples please you")
 
 
 def _short(name: str) -> str:

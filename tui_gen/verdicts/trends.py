@@ -1,4 +1,5 @@
-"""What can be told from the numbers of one curve: whether it overfits, rises, is stuck, explodes, and where it leads.
+"""What can be told from the numbers of one curve: whether it over- or underfits, rises, is stuck, explodes, and where
+it leads.
 
 Curves of every step are put together to blocks of steps first, so that what is told is of the trend, not the noise.
 """
@@ -74,6 +75,22 @@ def overfits(
     at_best = values[max(0, int(steps.searchsorted(val_steps[place])) - RECENT) :][: 2 * RECENT]
     train_gain, noise = _median(at_best) - _median(values[-RECENT:]), _spread(values[-RECENT:]) / RECENT**0.5
     return {"step": int(val_steps[place]), "best": best, "value": now} if train_gain > noise else None
+
+
+def underfits(values: np.ndarray, val_values: np.ndarray) -> dict[str, float] | None:
+    """Whether a loss of validation is no worse than that of training, but for noise and a fiftieth of what training has
+    gained: it has learnt nothing by heart.
+
+    `best` and `value` are those of training and of validation now.
+    """
+    val_values = val_values[np.isfinite(val_values)]
+    now, late = _median(values[-RECENT:]), val_values[-PATIENCE:]
+    if len(val_values) < FEW or not np.isfinite(now):
+        return None
+    noise = max(_spread(values[-RECENT:]) / RECENT**0.5, _spread(late))
+    value = float(np.median(late))
+    enough = value - now <= max(3 * noise, 0.02 * abs(_first(values) - now))
+    return {"best": now, "value": value} if enough else None
 
 
 def rises(steps: np.ndarray, values: np.ndarray) -> dict[str, float] | None:

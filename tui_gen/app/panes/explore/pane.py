@@ -161,7 +161,8 @@ class ExplorePane(Pane):
             return
         self._picture.show_pictures(Subject(view.path, view.grid, stay.tile, view.gap, view.tiles))
         dots = stay.dots if stay.dots is not None and stay.dots.axes == stay.axes else None
-        self._map.show_dots(*((dots.places, dots.labels) if dots is not None else (b"", b"")))
+        names = stay.space.names if stay.space is not None else ()
+        self._map.show_dots(*((dots.places, dots.labels, names) if dots is not None else (b"", b"")))
         self._map.show(stay.at or view.at, view.span, view.names, self._pins())
         self._caption.show(list(stay.scenes()), stay.scene, self._place())
         self._words.update(clean(doing or self.asking.trouble or self._about()))

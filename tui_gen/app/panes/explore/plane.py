@@ -1,4 +1,5 @@
-"""The plane as a widget: codes of data as letters of their labels, pins, and the place where one is."""
+"""The plane as a widget: codes of data as letters of their labels and what these stand for, pins, and the place where
+one is."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ from textual.widget import Widget
 
 from tui_gen.app.terminal.found import shows_ascii
 from tui_gen.draw.text import width_of
+from tui_gen.text import clean
 
 DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9", "#d4a373", "#7fe0e0")
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555", "#7a4a20", "#007a80")
 """A colour per label, over and over; what a letter says it says without colour too."""
 LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+LEGEND = 4
+"""One in so many rows, at most, says what letters stand for."""
 Span = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -49,6 +53,10 @@ class PlaneMap(Widget, can_focus=True):
         self._cells: dict[tuple[int, int], int] = {}
         self._binned_for: object = None
         self._source = (b"", b"")
+        self._names: tuple[str, ...] = ()
+        self._labels: list[int] = []
+        self._named: list[list[int]] = []
+        self._named_for: object = None
         self._held = False
 
     def show(
@@ -59,21 +67,22 @@ class PlaneMap(Widget, can_focus=True):
             self.at, self.span, self.names, self.pins = at, span, names, pins
             self.refresh()
 
-    def show_dots(self, places: bytes, labels: bytes) -> None:
-        """Codes of data: (N, 2) float32, and (N,) int32 labels or nothing."""
-        if (places, labels) == self._source:
+    def show_dots(self, places: bytes, labels: bytes, names: tuple[str, ...] = ()) -> None:
+        """Codes of data: (N, 2) float32, and (N,) int32 labels or nothing; what labels are called."""
+        if ((places, labels), names) == (self._source, self._names):
             return
-        self._source = (places, labels)
+        self._source, self._names = (places, labels), names
         numbers, which = array("f", places), array("i", labels)
         classes = list(which) or [-1] * (len(numbers) // 2)
+        self._labels = sorted(set(which))
         self._dots = list(zip(numbers[0::2], numbers[1::2], classes))
         self.refresh()
 
     # -- where a place is on the screen, and back
 
     def _room(self) -> tuple[int, int]:
-        """Columns and rows of the plane; the last row is the axis."""
-        return max(1, self.size.width), max(1, self.size.height - 1)
+        """Columns and rows of the plane; below it are the axis and what letters stand for."""
+        return max(1, self.size.width), max(1, self.size.height - 1 - len(self._legend()))
 
     def cell(self, x: float, y: float) -> tuple[int, int] | None:
         """The column and row of a place; None outside."""
@@ -94,6 +103,34 @@ class PlaneMap(Widget, can_focus=True):
 
     # -- drawing
 
+    def _legend(self) -> list[list[int]]:
+        """The labels that are named, row by row: those that are called otherwise than by their letter."""
+        if (key := (self._labels, self._names, self.size)) != self._named_for:
+            self._named_for, self._named = key, self._rows_of_names()
+        return self._named
+
+    def _rows_of_names(self) -> list[list[int]]:
+        rows = list[list[int]]()
+        labels = [label for label in self._labels if 0 <= label < min(len(self._names), len(LETTERS))]
+        if all(self._names[label] == LETTERS[label] for label in labels):
+            return []
+        room = 0
+        for label in labels:
+            wide = width_of(self._called(label)) + 2
+            if not rows or room < wide:
+                rows.append([])
+                room = self.size.width + 2
+            rows[-1].append(label)
+            room -= wide
+        return rows[: self.size.height // LEGEND]
+
+    def _called(self, label: int) -> str:
+        return f"{LETTERS[label]} {clean(self._names[label])}"
+
+    def _colour(self, label: int) -> Style:
+        colours = DARK if self.app.current_theme.dark else LIGHT
+        return Style(color=colours[label % len(colours)] if label >= 0 else None)
+
     def _binned(self) -> dict[tuple[int, int], int]:
         """The commonest label of each cell that has dots.
 
@@ -111,10 +148,12 @@ class PlaneMap(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         columns, rows = self._room()
+        if y > rows and (named := self._legend()[y - rows - 1 :]):
+            words = [Segment(f"{self._called(label)}  ", self._colour(label)) for label in named[0]]
+            return Strip(words).adjust_cell_length(width).apply_style(self.rich_style)
         if y >= rows:
             return self._axis(width).apply_style(self.rich_style)
         plain = shows_ascii(self)
-        colours = DARK if self.app.current_theme.dark else LIGHT
         line: list[tuple[str, Style | None]] = [(" ", None)] * columns
         zero = self.cell(0.0, 0.0)
         if zero is not None:
@@ -124,7 +163,7 @@ class PlaneMap(Widget, can_focus=True):
         for (column, row), label in self._binned().items():
             if row == y:
                 letter = LETTERS[label] if 0 <= label < len(LETTERS) else ("." if plain else "•")
-                line[column] = (letter, Style(color=colours[label % len(colours)] if label >= 0 else None))
+                line[column] = (letter, self._colour(label))
         for name, across, down in self.pins:
             if (cell := self.cell(across, down)) is not None and cell[1] == y:
                 line[cell[0]] = (name, Style(bold=True, reverse=True))

@@ -1,4 +1,5 @@
-"""The line above the plots: is it going well? A sentence, the best value so far, and the figure to come to."""
+"""The line above the plots: is it going well? A sentence, the best value so far, and the figure to come to; below it
+what to do, where the line has no room for that."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from textual.content import Content
 from textual.widget import Widget
 
@@ -23,6 +25,8 @@ from tui_gen.verdicts.panels import split
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from textual.geometry import Size
+
     from tui_gen.verdicts.panels import Panel
     from tui_gen.view import RunView
 
@@ -30,6 +34,8 @@ GOAL_LOOKS = StateLook("✔", "success"), StateLook("…", "quiet")
 """The figure is reached, and not yet."""
 READINGS = StateLook("│", "quiet")
 """At the crosshair."""
+LEAST_WITH_WORDS, LEAST_WITH_ADVICE = 12, 16
+"""The least height of the pane that has a row for how the run goes, and a second one for what to do."""
 EVERY = 1.0
 """Seconds after which how a run goes is looked up again, if anything came since."""
 LEAST, CLAUSE = 24, 44
@@ -46,6 +52,14 @@ class Going(msgspec.Struct, frozen=True):
     best: str = ""
     at: str = ""
     figure: str = ""
+
+    def rows(self, width: int) -> list[Content]:
+        """All of it in one line; what to do in a second one where that has no room in the first."""
+        first = self.line(width)
+        if not self.advice or (first.plain.endswith(clean(self.advice)) and clean(self.sentence) in first.plain):
+            return [first]
+        advice = elided(f"→ {clean(self.advice)}", width)
+        return [replace(self, advice="").line(width), Content(advice)]
 
     @property
     def whole(self) -> str:
@@ -100,9 +114,9 @@ def called(goal: Goal) -> str:
     return f"val {name}" if validation else name
 
 
-def readings_of(view: RunView, panels: Iterable[Panel], step: float, here: tuple[float, float]) -> Going | None:
+def readings_of(view: RunView, panels: Iterable[Panel], step: float, here: tuple[float, float]) -> list[str]:
     """The values of these panels' curves at a step, as their plots' legends would have them where the steps from one to
-    the other are `here`; None where there is none."""
+    the other are `here`: `vae/kl 12.3`."""
     words = []
     for curve in (curve for panel in panels for curve in panel.curves):
         series = view.series.get(curve.metric)
@@ -110,15 +124,17 @@ def readings_of(view: RunView, panels: Iterable[Panel], step: float, here: tuple
         if series is not None and place is not None:
             at = "" if there else f"@{series.steps[place]:,.0f}"
             words.append(f"{curve.metric} {reading(float(series.values[place]))}{at}")
-    return Going(READINGS, " · ".join(words)) if words else None
+    return words
 
 
 class GoingLine(Widget):
     """One row that says how the run goes, or what curves without a plot read at the crosshair; drawn again only when it
-    says something else."""
+    says something else. Where what to do needs a second row and there is room for one, it has one from then on, so that
+    plots do not change their size with every other verdict."""
 
     DEFAULT_CSS = """
     GoingLine { height: 1; width: 1fr; }
+    GoingLine.advises { height: 2; }
     """
 
     def __init__(self) -> None:
@@ -127,18 +143,27 @@ class GoingLine(Widget):
         self._key: object = None
         self._at = 0.0
         self._judgement: Going | None = None
+        self._advised: object = None
+        """The run and the width for which there is a second row."""
 
     def show(
-        self, view: RunView | None, goal: Goal | None, fits: bool, others: Iterable[Panel] = (),
+        self, view: RunView | None, goal: Goal | None, room: Size, others: Iterable[Panel] = (),
         step: float | None = None, here: tuple[float, float] = (0.0, 0.0),
     ) -> None:  # fmt: skip
-        """How a run goes, from now on; with a crosshair at a `step`, in whose column are the steps `here`, what the
-        `others` read there: panels off screen.
+        """How a run goes, from now on, in a pane with this `room`; with a crosshair at a `step`, in whose column are
+        the steps `here`, what the `others` read there: panels off screen.
 
         The row is hidden where there is nothing to say, or no room.
         """
-        readings = readings_of(view, others, step, here) if view is not None and step is not None else None
-        going = (readings or self._judged(view, goal)) if view is not None and fits else None
+        fits = room.height >= LEAST_WITH_WORDS
+        readings = readings_of(view, others, step, here) if view is not None and step is not None else []
+        going = self._judged(view, goal) if view is not None and fits else None
+        if fits and readings:
+            going = Going(READINGS, " · ".join(readings))
+        place = (view.path, room.width) if view is not None and room.height >= LEAST_WITH_ADVICE else None
+        if place is not None and going is not None and len(going.rows(room.width)) > 1:
+            self._advised = place
+        self.set_class(place is not None and place == self._advised, "advises")
         if self.display != (going is not None):
             self.display = not self.display
         if going != self._going:
@@ -161,5 +186,8 @@ class GoingLine(Widget):
         return self._judgement
 
     def render(self) -> Content:
-        """The line, as long as there is room."""
-        return self._going.line(self.size.width) if self._going is not None else Content("")
+        """The line, as long as there is room, and what to do below it."""
+        if self._going is None:
+            return Content("")
+        width = self.size.width
+        return Content("\n").join(self._going.rows(width)) if self.has_class("advises") else self._going.line(width)

@@ -12,7 +12,7 @@ from tui_gen.app.panes.base import NO_RUN, Belongings
 from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.looking import Across
 from tui_gen.app.panes.curves.pane import CurvesPane
-from tui_gen.app.panes.losses.going import GoingLine
+from tui_gen.app.panes.losses.going import GoingLine, readings_of
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.app.panes.losses.shown import Word, levels_of, word_on
 from tui_gen.draw.canvas import Mark
@@ -21,6 +21,7 @@ from tui_gen.draw.series import Series
 from tui_gen.marks import marks_of
 from tui_gen.progress import preparation
 from tui_gen.states import state_look
+from tui_gen.text import clean
 from tui_gen.verdicts.glossary import about_all, model_of
 from tui_gen.verdicts.goals import Goal, goals_of
 from tui_gen.verdicts.panels import Panel, panels_of
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
-
-LEAST_WITH_WORDS = 12
-"""The least height of the pane, frame and all, that has a row for how the run goes."""
-
 
 class LossesPane(CurvesPane):
     """Curves of every metric of the shown run."""
@@ -127,13 +124,13 @@ class LossesPane(CurvesPane):
             self.panels = panels_of(names, *word)
         self.set_class(not names, "empty")
         if not names:
-            self._going.show(None, None, fits=False)
+            self._going.show(None, None, self.size)
             self._empty.say(self._words())
             return
         panels, cursor = self.shown_panels(), self.looking.cursor
         others = [panel for panel in self.panels if panel not in panels]
         here = (0.0, 0.0) if cursor is None else self.column_about(cursor)
-        self._going.show(self.view, self.goal, self.size.height >= LEAST_WITH_WORDS, others, cursor, here)
+        self._going.show(self.view, self.goal, self.size, others, cursor, here)
         self.draw_plots()
 
     def curves(self, panel: Panel) -> Mapping[str, Series]:
@@ -166,7 +163,16 @@ class LossesPane(CurvesPane):
         metrics = [curve.metric for curve in current.curves] if current is not None else []
         words = about_all(metrics, model_of(view.path), self.catalog) if view is not None else ""
         here = self.at_crosshair(self.marks())  # of which the row above the plots has as much as there is room for
-        return self.title, "\n\n".join(filter(None, (self._going.whole, here, words, self.HELP)))
+        read = self._readings()
+        return self.title, "\n\n".join(filter(None, (self._going.whole, here, read, words, self.HELP)))
+
+    def _readings(self) -> str:
+        """What every curve reads at the crosshair, as Markdown: on screen only those that there is room for."""
+        view, cursor = self.view, self.looking.cursor
+        if view is None or cursor is None:
+            return ""
+        words = readings_of(view, self.panels, cursor, self.column_about(cursor))
+        return "\n".join(f"- {clean(one)}" for one in words)
 
     def runs_changed(self) -> None:
         """Notes may be others."""
