@@ -161,8 +161,8 @@ class Racer(abc.ABC):
 
     def go(self, seconds: float) -> tuple[float, float]:
         """Let it go on for so long; from when to when that was."""
-        begun = time.monotonic()
         self.release()
+        begun = time.monotonic()
         select.select([], [], [], seconds)
         self.hold()
         return begun, time.monotonic()
@@ -273,16 +273,18 @@ def against_the_textbook(name: str, what: str, aim: float, settings: Settings, b
     return figure
 
 
-def in_turn(ours: Racer, theirs: Racer, count: int, settings: Settings) -> list[tuple[float, float]]:
-    """Their speeds in so many pairs, each of many short turns."""
+def in_turn(
+    ours: Racer, theirs: Racer, count: int, settings: Settings, seconds: float = TURN
+) -> list[tuple[float, float]]:
+    """Their speeds in so many pairs, each of many short turns of so many seconds."""
     pairs = []
     for pair in range(count):
         turns: dict[Racer, list[tuple[float, float]]] = {ours: [], theirs: []}
         for racer in turns:
             racer.poll()
-        for _ in range(max(4, round(settings.seconds / TURN))):
+        for _ in range(max(4, round(settings.seconds / seconds))):
             for racer in (ours, theirs) if pair % 2 == 0 else (theirs, ours):
-                turns[racer].append(racer.go(TURN))
+                turns[racer].append(racer.go(seconds))
         pairs.append((ours.speed_in(turns[ours]), theirs.speed_in(turns[theirs])))
     return pairs
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 from tests import bench_trainer
@@ -27,6 +27,7 @@ MINIMAL = [
     "class Minimal(App):\n    def compose(self): yield Static('Hello, terminal')\nMinimal().run()",
 ]
 IDLE_SECONDS = 10.0
+TURN = 1.0
 
 
 def sockets() -> list[Path]:
@@ -41,38 +42,44 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def attached(settings: Settings, base: Path, root: str) -> Figure:
-    """One run of the MLP VAE: its speed while a workbench shows it ÷ while nobody looks, in turn.
+class Watched(bench_trainer.Worker):
+    """A run that a workbench shows, which is held and let go on with it; `taken` is the workbench's processor time in
+    turns."""
 
-    Nobody looks while the workbench is stopped by a signal. Each turn is held against the mean of those before and
-    after it.
+    terminal: PtyTerminal
+    taken = 0.0
+
+    def hold(self) -> None:
+        super().hold()
+        self.taken += cpu_seconds(self.terminal.process.pid)
+        self.terminal.process.send_signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        self.terminal.process.send_signal(signal.SIGCONT)
+        select.select([], [], [], 0.3)  # it draws all anew, as nobody has it do who does not hold it
+        self.taken -= cpu_seconds(self.terminal.process.pid)
+        super().release()
+
+
+def attached(settings: Settings, base: Path, root: str) -> Figure:
+    """The MLP VAE's speed in a run that a workbench shows ÷ in one at which nobody looks; each is held while the other
+    has its turn.
     """
-    shares, shown, alone = [], [], []
     tables = bench_trainer.bare(bench_trainer.tables_of("vae", root))
     bench_trainer.decided(tables)
-    with bench_trainer.Worker(bench_trainer.make_run(tables)) as worker:
-        worker.speed(bench_trainer.WARM)
-        command = [*WORKBENCH, "attach", str(worker.run)]
-        with PtyTerminal(command, 120, 40, PLAIN, emulate=False, watch=b"running") as terminal:
-            wait_for(lambda: terminal.watched_at, 60, "the run on the screen")
-            worker.speed(3.0)  # its start is not what is measured
-
-            def stopped() -> float:
-                terminal.process.send_signal(signal.SIGSTOP)
-                found = worker.speed(settings.seconds)
-                terminal.process.send_signal(signal.SIGCONT)
-                return found
-
-            alone.append(stopped())
-            for _ in range(2 * settings.pairs):
-                worker.speed(0.3)  # it draws what it missed
-                taken, since = cpu_seconds(terminal.process.pid), time.monotonic()
-                shown.append(worker.speed(settings.seconds))
-                shares.append((cpu_seconds(terminal.process.pid) - taken) / (time.monotonic() - since))
-                alone.append(stopped())
-    pairs = [(one, (before + after) / 2) for one, (before, after) in zip(shown, pairwise(alone), strict=True)]
+    with Watched(bench_trainer.make_run(tables)) as shown:
+        shown.speed(bench_trainer.WARM)
+        command = [*WORKBENCH, "attach", str(shown.run)]
+        with PtyTerminal(command, 120, 40, PLAIN, emulate=False, watch=b"running") as shown.terminal:
+            wait_for(lambda: shown.terminal.watched_at, 60, "the run on the screen")
+            shown.speed(3.0)  # its start is not what is measured
+            shown.hold()
+            with bench_trainer.Worker(bench_trainer.make_run(tables)) as alone:
+                bench_trainer.warmed(alone)
+                shown.taken, turns = 0.0, max(4, round(settings.seconds / TURN))
+                pairs = bench_trainer.in_turn(shown, alone, settings.pairs, settings, TURN)
     figure = ratio("attached", "MLP VAE with a workbench attached ÷ headless alone", pairs, 0.985, "images/s")
-    figure.detail += f"; the workbench takes {statistics.mean(shares):.1%} of a core"
+    figure.detail += f"; the workbench takes {shown.taken / (settings.pairs * turns * TURN):.1%} of a core"
     return figure
 
 
