@@ -7,10 +7,13 @@ us and the terminal, and terminals that come back.
 
 from __future__ import annotations
 
+import codecs
+import os
 import select
 import signal
 import string
-from threading import Thread
+import time
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.console import COLOR_SYSTEMS, Console
@@ -20,6 +23,8 @@ from rich.text import Text
 from textual import _ansi_sequences, constants
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
 from textual._context import active_message_pump
+from textual._parser import Parser
+from textual._xterm_parser import XTermParser
 from textual.app import App, ScreenStackError
 from textual.css.query import NoMatches
 from textual.css.styles import Styles
@@ -76,6 +81,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
     Console: ("_color_system",),
     DOMNode: ("_bindings",),
     LinuxDriver: (
+        "_debug",
         "_disable_line_wrap",
         "_enable_bracketed_paste",
         "_enable_mouse_support",
@@ -88,6 +94,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "fileno",
         "input_tty",
     ),
+    Parser: ("_timeout_time",),
     Screen: ("_compositor", "_compositor_refresh", "_refresh_layout", "_screen_resized"),
     Timer: ("_repeat", "_skip", "_start"),
     Widget: ("_styles_cache",),
@@ -369,6 +376,26 @@ class HookedApp(App[None]):
         self.console._color_system = COLOR_SYSTEMS[name]
 
 
+class AudibleEvent(Event):
+    """An event that `select` waits for, too: there is something to read from `file` while it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.file, self._end = os.pipe()
+
+    def set(self) -> None:
+        """Tell of it."""
+        if not self.is_set():
+            os.write(self._end, b"!")
+        super().set()
+
+    def clear(self) -> None:
+        """Be silent again."""
+        if self.is_set():
+            os.read(self.file, 1)
+        super().clear()
+
+
 class TerminalDriver(LinuxDriver):
     """The driver of an app that has a `terminal` (what the probe found), or None."""
 
@@ -378,6 +405,31 @@ class TerminalDriver(LinuxDriver):
         self.size_signals = 0
         """How often SIGWINCH came: the sizes that are told at the start, or by the terminal itself, come without."""
         self._watched = False
+        self.exit_event = self._over = AudibleEvent()
+
+    def run_input_thread(self) -> None:
+        """Hand over what is typed, as Textual's does, which looks ten times a second whether it is to end or Escape was
+        all there was of a key: a third of what an idle workbench takes. This one sleeps until it is so.
+        """
+        parser, decode = XTermParser(self._debug), codecs.getincrementaldecoder("utf-8")("replace").decode
+        files = [self.fileno, self._over.file]
+        while not self._over.is_set():
+            due = parser._timeout_time
+            ready, _, _ = select.select(files, [], [], None if due is None else max(0.0, due - time.monotonic()))
+            if self.fileno in ready and not self._read(parser, decode):
+                files.remove(self.fileno)  # the terminal is gone, and its end could be read without end
+            for event in parser.tick():
+                self.process_message(event)
+        if self.fileno in files and select.select(files[:1], [], [], 0.1)[0]:  # an answer that comes late
+            self._read(parser, decode)
+
+    def _read(self, parser: XTermParser, decode: Callable[[bytes], str]) -> bool:
+        """Hand over what the terminal has sent; whether it is still there."""
+        data = os.read(self.fileno, 4096)
+        if text := decode(data):
+            for event in parser.feed(text):
+                self.process_message(event)
+        return bool(data)
 
     def start_application_mode(self) -> None:
         """As Textual's, and counts the signals that tell of another size, or of another terminal of the same size."""
