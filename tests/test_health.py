@@ -1,5 +1,6 @@
 """Is it going well? Every alarm on made curves, on both sides of its threshold; figures, courses, and models' own."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tui_gen import events
 from tui_gen.alarms import EVERY, Alarm, Bound, faults, value_of
 from tui_gen.catalog import Aim, entry_named
 from tui_gen.draw.series import Series
-from tui_gen.verdicts import health
+from tui_gen.verdicts import health, trends
 from tui_gen.view import RunView
 
 CATALOG = catalogs.read()
@@ -405,3 +406,24 @@ def test_an_interrupted_run_is_to_be_resumed(tmp_path, checkpoints, advice):
     verdict = said(view, stated("vae"))
     assert (verdict.level, verdict.sentence) == ("watch", "it was interrupted at step 2,000: its worker is gone")
     assert advice in verdict.advice and verdict.number
+
+
+@pytest.mark.parametrize("count", [20, 21, 333, 4_000, 50_001])
+def test_blocks_are_medians_of_what_is_finite(count):
+    """Of every block, evenly cut; NaN where none of its values is a number."""
+    dice = np.random.default_rng(count)
+    values = dice.normal(size=count)
+    values[dice.random(count) < 0.2] = np.nan
+    values[dice.random(count) < 0.1] = np.inf
+    values[: count // 5] = -np.inf
+    steps, medians = trends.blocks(np.arange(count), values, 20)
+    if count == 20:
+        np.testing.assert_array_equal(medians, values)  # a short curve stays as it is
+        return
+    kept = np.arange(count)[:: -max(1, count // trends.MOST)][::-1]
+    edges = np.linspace(0, len(kept), 21).astype(int)
+    assert steps.tolist() == kept[edges[1:] - 1].tolist()
+    parts = [values[kept[start:end]] for start, end in pairwise(edges)]
+    finite = [part[np.isfinite(part)] for part in parts]
+    expected = [np.median(part) if len(part) else np.nan for part in finite]
+    np.testing.assert_array_equal(medians, expected)

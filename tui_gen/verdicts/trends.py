@@ -6,8 +6,6 @@ Curves of every step are put together to blocks of steps first, so that what is 
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 RECENT = 50
@@ -38,8 +36,13 @@ def blocks(steps: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray
     stride = max(1, len(values) // MOST)
     steps, values = steps[::-stride][::-1], values[::-stride][::-1]
     edges = np.linspace(0, len(values), most + 1).astype(int)
-    medians = np.array([_median(values[start:end]) for start, end in pairwise(edges)])
-    return steps[edges[1:] - 1], medians
+    sizes = np.diff(edges)
+    table = np.full((most, sizes.max()), np.nan)  # a row for each block: hundreds of medians one by one take 5 ms
+    places = np.arange(len(values)) - np.repeat(edges[:-1], sizes)
+    table[np.repeat(np.arange(most), sizes), places] = np.where(np.isfinite(values), values, np.nan)
+    table.sort(axis=1)  # NaN comes last
+    row, count = np.arange(most), np.isfinite(table).sum(axis=1)
+    return steps[edges[1:] - 1], (table[row, (count - 1) // 2] + table[row, count // 2]) / 2
 
 
 def _median(values: np.ndarray) -> float:
