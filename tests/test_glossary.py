@@ -67,6 +67,8 @@ def test_every_metric_that_a_recipe_is_judged_by_has_words(tmp_path):
         if recipe.check is not None:
             metric = recipe.check.metric.split(" ")[0]
             assert about_all([metric], recipe.model, catalog), (recipe.name, metric)
+    both = about_all(["health/grad_norm/a", "val/x/loss", "health/grad_norm/b"], "none", None)
+    assert both.startswith("## `health/grad_norm/a`, `health/grad_norm/b`\n\n") and both.count("Length of") == 1
     assert about_all(["a/b"], "vae", catalog) == about_all(["a/b"], "none", None) == ""
     assert model_of(tmp_path) == ""
     (tmp_path / "config.toml").write_text("[model]\nname = 'vae'\n")

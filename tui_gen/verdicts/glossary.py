@@ -49,15 +49,15 @@ def model_of(path: Path) -> str:
 
 
 def about_all(metrics: Iterable[str], model: str, catalog: Catalog | None) -> str:
-    """What is known of these metrics of a run of a model, as Markdown; empty where that is nothing."""
+    """What is known of these metrics of a run of a model, as Markdown, once of all that it is said of; empty where that
+    is nothing."""
     entry = catalog.models.get(model) if catalog is not None else None
     text = entry.description if entry is not None else ""
-    parts: dict[str, str] = {}
-    for metric in metrics:
-        plain = metric.removeprefix("val/")
-        if plain not in parts and (words := about(plain, text)):
-            parts[plain] = f"## `{plain}`\n\n{words}"
-    return "\n\n".join(parts.values())
+    parts: dict[str, list[str]] = {}
+    for plain in dict.fromkeys(metric.removeprefix("val/") for metric in metrics):
+        if words := about(plain, text):
+            parts.setdefault(words, []).append(f"`{plain}`")
+    return "\n\n".join(f"## {', '.join(names)}\n\n{words}" for words, names in parts.items())
 
 
 def about(metric: str, text: str) -> str:
