@@ -236,6 +236,22 @@ async def test_a_way_from_noise_is_stepped_through_and_its_guidance_changed(worl
         assert pane.stay.tile is None
 
 
+async def test_the_way_of_a_point_is_one_plot_that_is_stepped_along_too(world, processes):
+    run, _ = saved(world / "runs", "ddpm", (2,), model__network="mlp", model__hidden=[8], dataset={"name": "ring"})
+    async with drive(run, (120, 40)) as driver:
+        await driver.press("T")
+        await driver.until("sample: x = ")
+        seen = [driver.pane.stay.view.path]
+        after, before = "right_square_bracket", "left_square_bracket"
+        steps = ((after, "noise"), (after, "7 %"), (before, "noise"), (before, "sample"), (before, "93 %"),
+                 ("escape", "sample"), (before, "93 %"))  # fmt: skip
+        for key, words in steps:
+            await driver.press(key)
+            await driver.until(f"{words}: x = ")
+            seen.append(driver.pane.stay.view.path)
+        assert len(set(seen)) == len(seen)
+
+
 async def asked_twice(driver: Driver, run: loop_run.Run) -> None:
     """Weights of a live run are asked for, and opened; then once more, from another place."""
     app, pane, pause = driver.app, driver.pane, driver.pilot.pause

@@ -49,7 +49,8 @@ class Look(msgspec.Struct, tag=True):
     `at`: the place on the plane to move to, the rest of the code as it is; None stays where the code is. `label` is
     told to conditional models. `pins` are codes, a walk goes from each to the next by `way` in `count` frames; a grid
     has `count` tiles each way. `beside` shows that example and its reconstruction too. With `worst`, examples are
-    numbered from the one that is rebuilt worst.
+    numbered from the one that is rebuilt worst. `frame` is where one stands on a trajectory of points, which are one
+    plot; None at its end.
     """
 
     scene: Scene = "point"
@@ -65,6 +66,7 @@ class Look(msgspec.Struct, tag=True):
     count: Annotated[int, Meta(ge=1, le=240)] = 9
     way: Way = "slerp"
     guidance: float | None = None
+    frame: int | None = None
 
 
 class Spread(msgspec.Struct, tag=True):

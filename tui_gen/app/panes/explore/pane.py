@@ -292,7 +292,10 @@ class ExplorePane(Pane):
 
     def action_tile(self, by: int) -> None:
         tiles = self.stay.tiles
-        if tiles > 1:
+        if self.stay.one_plot:
+            self.stay.step_along(by)
+            self._look()
+        elif tiles > 1:
             self._show_tile(((-1 if by > 0 else tiles) if self.stay.tile is None else self.stay.tile) + by, tiles)
 
     def _show_tile(self, tile: int | None, tiles: int = 1) -> None:
@@ -300,6 +303,9 @@ class ExplorePane(Pane):
         self._tell()
 
     def action_whole(self) -> None:
+        if self.stay.frame is not None:
+            self.stay.frame = None
+            self._look()
         self._show_tile(None)
 
     # -- what is looked at

@@ -43,6 +43,8 @@ class Stay(msgspec.Struct):
     way: Way = "slerp"
     side: int = 9
     guidance: float | None = None
+    frame: int | None = None
+    """Where one stands on a trajectory of points; None at its end."""
     example: int | None = None
     ranked: bool = False
     rank: int = -1
@@ -59,7 +61,18 @@ class Stay(msgspec.Struct):
         return Look(
             scene=self.scene, code=self.view.code, beside=self.example, axes=self.axes, at=self.at,
             pins=tuple(self.pins), label=self.label, count=count, way=self.way, guidance=self.guidance,
+            frame=self.frame,
         )  # fmt: skip
+
+    @property
+    def one_plot(self) -> bool:
+        """Whether the picture is the way of a point, whose frames are no tiles."""
+        return self.scene == self.view_of == "trajectory" and self.tiles == 1
+
+    def step_along(self, by: int) -> None:
+        """The frame of a trajectory before, or after, from its beginning on."""
+        begin = -1 if by > 0 else FRAMES - 1
+        self.frame = ((begin if self.frame is None else self.frame) + by) % FRAMES
 
     def arrived(self, view: View, wish: Look) -> None:
         """What was asked for is there."""

@@ -274,7 +274,7 @@ class Explorer:
             case "errors":
                 grid, numbers = self._errors()
             case "trajectory":
-                grid = self._trajectory(ask, code, label)
+                grid, note = self._trajectory(ask, code, label)
             case _:
                 grid, note = self._point(code, label, beside)
         return View(
@@ -376,8 +376,8 @@ class Explorer:
         what = Tiles(block=(1, 2), titles=titles, parts=("original", "rebuilt"))
         return self._drawing(x, columns, what, "errors"), tuple(number for row in rows for number in (*row, *row))
 
-    def _trajectory(self, ask: Look, code: Tensor, label: int) -> Grid:
-        """The way from the noise that is here to its sample."""
+    def _trajectory(self, ask: Look, code: Tensor, label: int) -> tuple[Grid, str]:
+        """The way from the noise that is here to its sample; of a point, where on it one stands."""
         space, restored = self._latent, self._model
         if space.trajectory is None:
             raise ValueError("this model makes its samples in one go: there is no way to follow")
@@ -387,7 +387,9 @@ class Explorer:
             frames = space.trajectory(code.reshape(1, *space.shape), labels, max(2, ask.count), strength)[:, 0].float()
         names = frame_names(len(frames))
         columns = max(1, round(len(frames) ** 0.5))
-        return self._drawing(frames, columns, Tiles(block=(1, 1), labels=names), "trajectory", frames[-1])
+        place = len(frames) - 1 if ask.frame is None else ask.frame % len(frames)
+        note = f"{names[place]}: {_pair(frames[place])}" if self._spec.kind == "points" else ""
+        return self._drawing(frames, columns, Tiles(block=(1, 1), labels=names), "trajectory", frames[place]), note
 
     # -- what takes longer
 
