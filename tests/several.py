@@ -19,7 +19,7 @@ import torch.fx.experimental.symbolic_shapes  # noqa: F401 - the first gradient 
 from tests.attack import forked
 from tui_gen.train.run import following, peers, stopping
 from tui_gen.train.run.peer_link import PeerLink
-from tui_gen.world import SLURM, World, hand_over
+from tui_gen.world import SLURM, TORCHRUN, World, hand_over
 
 
 class Forked:
@@ -98,11 +98,14 @@ def worker(
     return forked.worker(run, resume=resume, around=both)
 
 
-def met(run: Path) -> tuple[forked.Child, forked.Child]:
-    """Rank 0 of a run and another process, as srun starts both: they find each other at a port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    places = [World(rank, 2, rank, 2, "127.0.0.1", port, SLURM) for rank in (0, 1)]
+def met(run: Path, store: int = 0) -> tuple[forked.Child, forked.Child]:
+    """Rank 0 of a run and another process, as srun starts both: they find each other at a port. Or as torchrun does,
+    which has a `store` at one."""
+    if not (port := store):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+    launcher = TORCHRUN if store else SLURM
+    places = [World(rank, 2, rank, 2, "127.0.0.1", port, launcher) for rank in (0, 1)]
     pid = os.fork()
     if not pid:
         status = 70

@@ -6,15 +6,20 @@ import os
 import re
 import signal
 import socket
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 import torch
+from torch.distributed import TCPStore
 
-from tests import several, small_runs
+from tests import fake_worker, several, small_runs
 from tests.attack import bits
 from tests.waiting import wait_for
 from tui_gen import config as configs
-from tui_gen import events, launch, resuming, runs, world
+from tui_gen import events, launch, progress, resuming, runs, world
+from tui_gen.app.panes.form.state import FormState
+from tui_gen.app.panes.form.words import at_foot
 from tui_gen.log.event_log import read
 from tui_gen.report.commands import train
 from tui_gen.train.engine.exchange import Exchange
@@ -128,6 +133,23 @@ def test_processes_that_srun_starts_meet_and_end_together(tmp_path, whole):
     assert first.wait() == 0 and other.wait() == 0
     assert bits.differences(whole, run) == []
     assert "the run has finished" in (run / "worker-1.log").read_text()
+
+
+def test_processes_that_torchrun_starts_meet_at_its_store_and_its_signal_stops_the_run(tmp_path, monkeypatch):
+    """It hands a signal on to all of them."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for name, value in (("ADDR", "127.0.0.1"), ("PORT", str(store.port))):
+        monkeypatch.setenv(f"MASTER_{name}", value)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    run = made(tmp_path, train__steps=100_000)
+    children = several.met(run, store.port)
+    wait_for(lambda: step_of(run) >= 8)
+    for child in children:
+        child.send(signal.SIGTERM)
+    assert [child.wait() for child in children] == [0, 0]
+    state, step, reason = runs.state_of(run)
+    assert state == "stopped" and reason.startswith("by SIGTERM") and bits.newest(run).name == f"{step:06d}"
+    assert reason in (run / "worker-1.log").read_text()
 
 
 @pytest.mark.parametrize("died", ["before it was heard of", "while rank 0 loaded"])
@@ -281,6 +303,32 @@ def test_rank_0_says_what_is_wrong_with_a_config_before_torchrun_ends_it(monkeyp
     assert status == 2 and "rank 1 ends: rank 0 says what is wrong with the config" in err
     assert waits == ([train.LAST] if launcher == "torchrun" else [])
     assert ((signal.SIGTERM, signal.SIG_DFL) in signals) == (launcher == "torchrun")
+
+
+def test_the_command_line_says_how_many_unless_a_launcher_has(monkeypatch, call):
+    fake_worker.install(monkeypatch, steps=3)
+    for words in (["--run"], ["train"]):
+        assert call(*words, "vae-digits", "--processes", "3", "--name", words[0].strip("-"))[0] == 0
+        config = configs.read_toml(runs.default_root() / words[0].strip("-") / "config.toml")
+        assert config["train"]["processes"] == 3
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    for words, why in ((["--processes", "3"], "torchrun started 2 processes"),
+                       (["--detach"], "torchrun ends what it started when this command returns")):  # fmt: skip
+        status, _, err = call("train", "vae-digits", *words)
+        assert status == 2 and why in err and words[0] in err and len(runs.list_runs(runs.default_root())) == 2
+
+
+def test_a_process_s_share_of_a_batch_is_told_in_the_form_and_of_a_run():
+    state = FormState(small_runs.built()[0], {"model": {"name": "vae"}, "dataset": {"name": "digits"}})
+    for processes, words in ((1, ""), (2, "a batch is 64 a process"), (3, "a batch is 42 or 43 a process")):
+        state.set_text("train.processes", str(processes))
+        state.set_text("train.batch_size", "128")
+        for key in ("train.processes", "train.batch_size"):
+            assert ("a process" in (foot := at_foot(state, key).plain)) == bool(words) and words in foot
+    plan = events.Plan(steps=9, steps_per_epoch=3, batch_size=1000, device="cpu", processes=3, accumulate=2)
+    assert progress.parts(SimpleNamespace(plan=plan)) == "batches of 1,000, 333 or 334 a process in 2 parts"
+    assert progress.parts(SimpleNamespace(plan=msgspec.structs.replace(plan, processes=1, accumulate=1))) == ""
 
 
 def test_the_first_host_of_a_list():

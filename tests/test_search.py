@@ -222,7 +222,7 @@ def test_a_run_that_does_badly_is_pruned_with_a_checkpoint_and_says_so(monkeypat
     assert processes[0].wait(120) == 0 and reported and all(0 <= percent <= 50 for percent, _ in reported)
 
 
-@pytest.mark.parametrize("pruner,least", [("hyperband", 1), ("none", 0)])
+@pytest.mark.parametrize("pruner,least", [("hyperband", 1), ("median", 1), ("none", 0)])
 def test_a_pruner_stops_trials_that_are_worse_at_the_same_share_of_their_length(pruner, least):
     study, pruned = study_of(drafted(trials=8, pruner=pruner)), 0
     while (trial := study.next()) is not None:
