@@ -183,9 +183,13 @@ def test_marks_are_of_all_that_happened_and_the_most_telling_words_come_first(tm
     assert sorted(mark.kind for mark in marks) == ["alert", "checkpoint", "edit", "resume"]
     view.forks, view.children = [events.Fork(step=7, run="before")], [Child(path / "after", 9)]
     view.rollbacks = [events.Rollback(step=40, to=30, reason="NaN")]
+    moment = view.resumes[0].t
+    job = events.Host(host="node7", system="Slurm", job="7", id="7", restarts=2, t=moment)
+    view.hosts = [events.Host(host="node1", t=moment - 9), job]
     remarks.note(path, "blurry", 50)
     more = {(mark.kind, mark.step): mark.text for mark in marks_of(view)}
     assert more["fork", 7] == "forked from before" and more["fork", 9] == "after was forked from here"
+    assert more["resume", 100] == "training went on from here: Slurm job 7, restart 2, on node7"
     assert "NaN" in more["rollback", 30] and more["note", 50] == "blurry"
     assert noted(marks, 100, 5) == ["! 101 spike.", "Δ 100 lr: 1 → 2"]
     assert noted(marks[1:], 100, 5)[1] == "↻ 100 training went on from here"
