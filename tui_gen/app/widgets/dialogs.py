@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -21,6 +22,15 @@ from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from tui_gen.remedy import Remedy
+
+WIDTH, SHARE_X, SHARE_Y = 72, 0.94, 0.9
+"""The cells of a dialog in a row, and how much of the screen it has at most."""
+FRAME_X, FRAME_Y = 4, 2
+"""Cells of a dialog that are its frame and padding."""
+AROUND = 6
+"""Cells of an answer beside its words: blanks, padding, and what parts it from the next."""
+LOW = 5
+"""Rows for a text and the blanks around it below which it has none."""
 
 
 class Dialog(Modal[str]):
@@ -40,6 +50,8 @@ class Dialog(Modal[str]):
     Dialog #dialog-text > Static { width: 1fr; height: auto; }
     Dialog #dialog-buttons { height: auto; align-horizontal: right; }
     Dialog Button { margin-left: 2; min-width: 8; }
+    Dialog.-narrow #dialog-buttons { layout: vertical; }
+    Dialog.-low #dialog-text { margin: 0; }
     """
     BINDINGS = [
         Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
@@ -81,6 +93,16 @@ class Dialog(Modal[str]):
     def on_mount(self) -> None:
         """Focus the first answer."""
         self.query(Button).first().focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Answers that have no room beside each other stand one below the other, and the text leaves them theirs."""
+        width = min(WIDTH, int(event.size.width * SHARE_X)) - FRAME_X
+        height = int(event.size.height * SHARE_Y) - FRAME_Y
+        narrow = sum(cell_len(label) + AROUND for _, label in self._answers) > width
+        height -= len(self._answers) if narrow else 1
+        self.set_class(narrow, "-narrow")
+        self.set_class(height < LOW, "-low")
+        self.query_one("#dialog-text").styles.max_height = max(1, height - (0 if height < LOW else 2))
 
     def on_key(self, event: events.Key) -> None:
         """A letter chooses its answer."""
