@@ -28,8 +28,7 @@ class Limits:
 
     def fit_growing(self, lo: float, hi: float, most: float | None = None) -> tuple[float, float]:
         """Limits for an axis that only extends to the right: from `lo` to beyond `hi`, but not beyond `most`."""
-        if 0 <= lo <= max(1.0, 0.1 * hi):  # the first step, and all that is near the beginning
-            lo = 0.0
+        lo = beginning(lo, hi)
         span = max(hi - lo, 1.0)
         if not (self.lo <= lo and hi <= self.hi) or self.hi - self.lo > 2.5 * span:
             self.lo = lo
@@ -62,6 +61,11 @@ class Limits:
             if hi > self.hi:
                 self.hi = hi + room
         return self.lo, self.hi
+
+
+def beginning(lo: float, hi: float) -> float:
+    """Where an axis begins whose values go from `lo` to `hi`: at 0 where they begin near it, as with the first step."""
+    return 0.0 if 0 <= lo <= max(1.0, 0.1 * hi) else lo
 
 
 def zoomed(window: tuple[float, float], factor: float, centre: float | None = None) -> tuple[float, float]:

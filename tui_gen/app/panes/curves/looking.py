@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.axes import GROW_X, Limits, beginning, panned, zoomed
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.frames import FrameOptions
@@ -129,6 +129,15 @@ class Across:
         plan = self._view.plan if self._view is not None else None
         return self.limits.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
 
+    def begin(self, scale: XScale) -> float:
+        """Where all of it begins: at step 0 where values begin near it, though none has a value."""
+        first, last = self.extent()
+        if scale.log:
+            return first
+        if (clock := scale.clock) is not None:
+            return clock.step(beginning(clock.seconds(first), clock.seconds(last)))
+        return beginning(first, last)
+
     def zoomed(
         self, limits: tuple[float, float], factor: float, centre: float | None, scale: XScale
     ) -> tuple[float, float]:
@@ -140,17 +149,17 @@ class Across:
         return lo, hi
 
     def panned(self, limits: tuple[float, float], fraction: float, scale: XScale) -> tuple[float, float]:
-        """The limits moved by a part of what is between them, as far as there are values."""
-        places = scale.places(np.array([*self.extent(), *limits]))
+        """The limits moved by a part of what is between them, as far as all of it goes."""
+        places = scale.places(np.array([self.begin(scale), self.extent()[1], *limits]))
         first, last, lo, hi = (float(place) for place in places)
         shift = (hi - lo) * fraction
         shift = min(max(shift, min(first - lo, 0.0)), max(last - hi, 0.0)) if first < last else 0.0
         lo, hi = (float(step) for step in scale.steps(np.array(panned((lo, hi), shift / (hi - lo)))))
         return lo, hi
 
-    def within(self, window: tuple[float, float]) -> tuple[float, float] | None:
+    def within(self, window: tuple[float, float], scale: XScale) -> tuple[float, float] | None:
         """A window kept inside the data and not narrower than two steps; None for all of it."""
-        first, last = self.extent()
+        first, last = self.begin(scale), self.extent()[1]
         lo, hi = max(window[0], first), min(window[1], last)
         if hi - lo < NARROWEST:
             middle = min(max((window[0] + window[1]) / 2, first), last)

@@ -262,7 +262,7 @@ class CurvesPane(Pane):
 
     def _see(self, window: tuple[float, float], **changes: Any) -> None:
         """Fix the window, as far as there are values; all of them is no window."""
-        self.look(window=self.across.within(window), follow=None, **changes)
+        self.look(window=self.across.within(window, self.across.scale(self.looking)), follow=None, **changes)
 
     def action_zoom_values(self, factor: float) -> None:
         """Show `factor` times as much of the values of the plot that is chosen, about the middle."""
