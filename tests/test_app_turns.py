@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual import events
 from textual.widgets import Input, Tree
 
 from tests.shell import until, workbench
+from tui_gen.app.shell.palette import Commands
 from tui_gen.app.widgets.text_dialog import TextDialog
 
 
@@ -75,3 +78,27 @@ async def test_what_is_typed_right_behind_the_key_that_opens_a_dialog_is_for_it_
         await until(pilot, lambda: len(app.screen_stack) == 2 and getattr(app.focused, "value", "") == "qu")
         type_at_once(app, "escape", "alt+3")
         await until(pilot, lambda: len(app.screen_stack) == 1 and app.workspace.active.id == "losses")
+
+
+async def test_what_is_typed_behind_enter_in_a_palette_that_still_looks_is_for_what_comes_after_it(monkeypatch):
+    looking, search = asyncio.Event(), Commands.search
+
+    async def slow(self, query):
+        await looking.wait()
+        async for hit in search(self, query):
+            yield hit
+
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        monkeypatch.setattr(Commands, "search", slow)
+        type_at_once(app, "ctrl+p", *"theme: paper", "enter", "ctrl+p", *"theme: ember", "enter", "alt+3")
+        await until(pilot, lambda: getattr(app.focused, "value", "") == "theme: paper")
+        for _ in range(5):
+            await pilot.pause()
+        assert app.focused.value == "theme: paper" and len(app.screen_stack) == 2
+        looking.set()
+        await until(pilot, lambda: app.theme == "ember" and app.workspace.active.id == "losses")
+        assert len(app.screen_stack) == 1
+        type_at_once(app, "ctrl+p", *"nothing is called so", "enter")
+        await until(pilot, lambda: getattr(app.focused, "value", "") == "nothing is called so")
+        type_at_once(app, "escape", "alt+2")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and app.workspace.active.id == "form")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from textual import on
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.events import Event, Key
 from textual.widgets import Input
 from textual.worker import WorkerError
 
 from tui_gen.app.shell import arrangement, keys
 from tui_gen.app.shell.actions import label
+from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.widgets.modal import on_top
 
 if TYPE_CHECKING:
@@ -32,20 +34,34 @@ IN_ANY_ORDER = 0.1
 
 class Palette(CommandPalette):
     """Textual's palette, whose `dismiss` counts once, as that of a `Modal`, and whose Enter is for what is found for
-    all that was typed, however fast that was."""
+    all that was typed, however fast that was; what is typed behind it is for what it leads to."""
+
+    def is_long(self, event: Event) -> bool:
+        """What is typed behind Enter is held back until `_enter` has done what it does."""
+        return isinstance(event, Key) and event.key == "enter"
 
     @on(Input.Submitted)
     def _once_found(self, event: Input.Submitted) -> None:
-        searches = [worker for worker in self.workers if worker.node is self and not worker.is_finished]
-        if searches:
-            event.stop()
-            event.prevent_default()
-            self.app.run_worker(self._enter(event.input, event.value, searches), exit_on_error=False)
+        event.stop()
+        event.prevent_default()
+        self.app.run_worker(self._enter(), exit_on_error=False)
 
-    async def _enter(self, box: Input, value: str, searches: list[Worker[Any]]) -> None:
-        with contextlib.suppress(WorkerError):  # another letter ends a search
-            await self.workers.wait_for_complete(searches)
-        self.post_message(Input.Submitted(box, value))
+    @property
+    def _searches(self) -> list[Worker[Any]]:
+        return [worker for worker in self.workers if worker.node is self and not worker.is_finished]
+
+    async def _enter(self) -> None:
+        while searches := self._searches:
+            with contextlib.suppress(WorkerError):  # another letter ends a search
+                await self.workers.wait_for_complete(searches)
+        if not on_top(self):
+            return
+        found = self.query_one(CommandList)
+        if found.highlighted is None:
+            found.action_first()
+        found.action_select()
+        if isinstance(self.app, TerminalApp):
+            self.app.hold_keys_until(found)  # has told of the choice, if there is one
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Leave; nothing where this screen is not the one on top."""

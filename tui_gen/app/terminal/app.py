@@ -124,7 +124,11 @@ class TerminalApp(HookedApp):
         target = self.focused or self.screen
         await super().on_event(event)
         if event.is_forwarded and target.is_attached and not _is_text(event, target):
-            self._turns.went_to(target)
+            busy = getattr(target.screen, "is_long", None)
+            if busy is not None and busy(event):
+                self._turns.wait_for(target.screen)
+            else:
+                self._turns.went_to(target)
 
     def on_passed(self, message: Passed) -> None:
         """A key has come up; the focus that it gives to something is given later."""
@@ -134,6 +138,12 @@ class TerminalApp(HookedApp):
     async def _after_key(self, target: Widget) -> None:
         self._turns.passed(target)
         await self._type_on()
+
+    def hold_keys_until(self, target: Widget) -> None:
+        """Hold back what is typed until this widget has done what it has to do now. A screen whose `is_long(event)`
+        says that what it does with a key takes time has all of it held back until it says this, or is gone.
+        """
+        self._turns.went_to(target)
 
     def _screen_changed(self, screen: Screen[Any]) -> None:
         """Keys go to another screen, once it has its focus."""

@@ -62,6 +62,10 @@ class Turns:
         """A key was handed to this widget, or this screen is the one that keys go to now."""
         self._target = target if target.post_message(Passed(target)) else None
 
+    def wait_for(self, target: Widget) -> None:
+        """What was typed before is still being done by this widget: `went_to` says when it will be."""
+        self._target = target
+
     def passed(self, target: Widget) -> None:
         """It has come up to the app, and what it does is done."""
         if target is self._target:

@@ -26,7 +26,7 @@ from tui_gen.history.run_filter import FilterError, Found, RunFilter
 from tui_gen.history.run_list import MANY, RunList
 from tui_gen.history.run_settings import RunSettings
 from tui_gen.places import distinction
-from tui_gen.runs import RESUMABLE, standing
+from tui_gen.runs import RESUMABLE, RunError, folders, standing
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ has a `›`, marked ones have a `◆`.
         Binding("w", "ask('export')", "Export", id="runs.export"),
         Binding("p", "ask('replay')", "Replay", id="runs.replay"),
         Binding("o", "ask('folder')", "Folder", id="runs.folder"),
-        Binding("escape", "clear_filter", show=False, id="runs.clear_filter"),
+        Binding("escape", "clear_filter", "Clear the filter", show=False, id="runs.clear_filter"),
     ]
     PERIOD = 2.0
 
@@ -154,11 +154,18 @@ has a `›`, marked ones have a `◆`.
         self.results.save()
 
     def entries(self) -> Iterable[Entry]:
-        """Every run, to be opened; every order."""
-        for info in self.rows[:MOST_ENTRIES]:
-            call = partial(self.post_message, RunOpened(Path(info.path)))
-            name = " ".join(dict.fromkeys((info.name, distinction(Path(info.path).name))))
-            yield Entry(f"Open run: {name}", call, f"{info.state}, step {info.step:,}", here=False)
+        """Every run, to be opened, also before this pane was on screen and has looked at it; every order."""
+        known = {info.path: info for info in self.rows}
+        try:
+            paths = [path for _, path in folders(self.runs.root)]
+        except RunError:
+            paths = list(known)
+        for path in paths[:MOST_ENTRIES]:
+            name, info = Path(path).name, known.get(path)
+            call = partial(self.post_message, RunOpened(Path(path)))
+            words = " ".join(dict.fromkeys((info.name, distinction(name)))) if info is not None else clean(name)
+            what = f"{info.state}, step {info.step:,}" if info is not None else ""
+            yield Entry(f"Open run: {words}", call, what, here=False)
         for name, fact in FACTS.items():
             yield Entry(f"Sort runs by: {name}", partial(self.sort_by, name), fact.help)
 
