@@ -295,6 +295,20 @@ def test_the_argument_goes_before_the_environment_and_wrong_names_are_told():
         graphics_choice(None, {"TUI_GEN_GRAPHICS": "sixels"})
 
 
+def test_the_ground_is_asked_where_the_terminals_own_colours_are_drawn_with():
+    white = {**ANSWERS, rb"\x1b\]11;\?\x1b\\": b"\x1b]11;rgb:ffff/fafa/e0e0\x1b\\"}
+    for environ, choice, light in (({"NO_COLOR": "1"}, None, True), ({}, "ascii", True), ({}, None, None)):
+        with FakeTerminal(white, 0.01) as fake:
+            found = fake.probe({**XTERM, **environ}, choice=choice)
+            assert (found.light, b"]11;?" in fake.received) == (light, light is not None)
+            assert fake.left_over() == b""
+    assert parse(b"\x1b]11;rgb:1e1e/1e/2\x07").light is False and parse(b"\x1b]11;rgba:f/f/f/f\x07").light is True
+    for ground, light in (("0;15", True), ("15;0", False), ("0;default;7", True), ("7;8", False), ("x", None)):
+        assert decide(Replies(), "auto", "", {**XTERM, "COLORFGBG": ground}, True).light is light
+    assert decide(Replies(light=False), "auto", "", {**XTERM, "COLORFGBG": "0;15"}, True).light is False
+    assert decide(Replies(), "auto", "", {**XTERM, "COLORFGBG": "0;15", "TMUX": "x"}, True).light is None, "inherited"
+
+
 def test_replies_of_real_terminals():
     xterm = b"\x1b[6;13;6t\x1b[?2026;0$y\x1bP>|XTerm(379)\x1b\\\x1bP1$r0;48:2::1:2:3m\x1b\\\x1b[?63;1;2;4;6c"
     found = parse(xterm)

@@ -153,7 +153,7 @@ def _sgr(colour: Colour | None, kind: int, truecolor: bool) -> str:
     return f"{kind};5;{int(to_256(np.array(colour)))}"
 
 
-def to_ascii(pixels: np.ndarray, columns: int, rows: int) -> str:
-    """The luminance ramp as text, blank rows above and below left out (for plain printing)."""
+def to_ascii(pixels: np.ndarray, columns: int, rows: int, *, light: bool = False) -> str:
+    """The luminance ramp as text, blank rows above and below left out (for plain printing); `light` as in `ramp`."""
     box = fit(as_pixels(pixels).shape[:2], columns, rows, whole=False)
-    return "\n".join(row.rstrip() for row in ascii_rows(pixels, columns, rows)[box.y : box.y + box.rows])
+    return "\n".join(row.rstrip() for row in ascii_rows(pixels, columns, rows, light=light)[box.y : box.y + box.rows])

@@ -9,6 +9,7 @@ asked first, and only a terminal that said so, and that is none, is asked the re
             CSI ? 2026 $ p   synchronised output (DECRQM)
             DCS $ q m ST   colours (DECRQSS after setting 48;2;1;2;3)
             CSI ? 2 ; 4 ; 0 S   the largest sixel (XTSMGRAPHICS), where there is sixel
+            OSC 11 ; ? ST   the ground, where pictures will be of characters in the terminal's own colours
     last    CSI c   device attributes (DA1); parameter 4 is sixel
             CSI 6 n   where the cursor is: the fence, for not all know the one before
 
@@ -46,6 +47,7 @@ _PATIENCE = 0.3  # seconds for the cursor report of a terminal that answered DA1
 _KITTY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _THEN = b"\x1b[14t\x1b[16t\x1b[?2026$p\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m"
 _LARGEST = b"\x1b[?2;4;0S"
+_GROUND = b"\x1b]11;?\x1b\\"
 _DEVICE = re.compile(rb"\x1b\[\?([\d;]*)c")
 _FENCE = re.compile(rb"\x1b\[\d+;\d+R")
 
@@ -59,7 +61,8 @@ class Terminal(NamedTuple):
     cell in pixels, None if unknown; `largest`: the same of the largest sixel, None for any. `colours`: "truecolor" or
     "256" if known, "" for what TERM says. `sync`: synchronised output. `multiplexer`: its name, "" outside; `tmux`: its
     version, "" outside ("?" if it does not tell). `unicode`: braille and blocks can be shown. `mouse`: it may be
-    listened to. `round_trip`: seconds to the first answer, None without one.
+    listened to. `round_trip`: seconds to the first answer, None without one. `light`: its own text is dark on light,
+    None if nobody tells.
     """
 
     graphics: str
@@ -82,6 +85,7 @@ class Terminal(NamedTuple):
     """Whether kitty's pictures are shown in cells of text that name them, and sent through tmux."""
     notices: attention.NoticeSupport = attention.NONE
     """What it takes to call somebody."""
+    light: bool | None = None
 
     @property
     def truecolor(self) -> bool:
@@ -107,6 +111,7 @@ class Replies(NamedTuple):
     version: str = ""
     largest: tuple[int, int] | None = None
     fence: bool = False
+    light: bool | None = None
 
 
 def graphics_choice(choice: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -149,7 +154,9 @@ def probe(
     if tty and not dumb and graphics != "off" and _foreground(read_fd):
         if budget is None:
             budget = BUDGET_SSH if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY") else BUDGET
-        data, round_trip = _converse(read_fd, write_fd, environ, budget, _DRAIN if drain is None else drain)
+        own = (bool(environ.get("NO_COLOR")) or graphics == "ascii") and environ.get("TERM") != "linux"
+        drain = _DRAIN if drain is None else drain
+        data, round_trip = _converse(read_fd, write_fd, environ, budget, drain, _GROUND if own else b"")
         replies = parse(data)
         if multiplexers.named(environ, replies.name) == "tmux":
             client = multiplexers.tmux_client(environ)
@@ -205,6 +212,9 @@ def parse(data: bytes) -> Replies:
     if largest := re.search(rb"\x1b\[\?2;0;(\d+);(\d+)S", data):
         width, height = int(largest[1]), int(largest[2])
         replies = replies._replace(largest=(width, height) if width and height else None)
+    if ground := re.search(rb"\x1b\]11;rgba?:([\dA-Fa-f]{1,4})/([\dA-Fa-f]{1,4})/([\dA-Fa-f]{1,4})", data):
+        red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in ground.groups())
+        replies = replies._replace(light=0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5)
     return replies
 
 
@@ -273,6 +283,7 @@ def decide(
         largest=largest,
         choice=graphics,
         placeholders=renderer == "kitty" and bool(tmux),
+        light=replies.light if replies.light is not None or multiplexer else inherited_light(environ),
         notices=attention.taken(replies.name, tmux or replies.version, multiplexer, client, environ)
         if tty and term not in ("", "dumb")
         else attention.NONE,
@@ -288,6 +299,12 @@ def _colours(replies: Replies, multiplexer: str, client: TmuxClient | None, envi
     if multiplexers.claims_truecolor(environ, replies.name):
         return "truecolor"
     return "256" if multiplexer else ""
+
+
+def inherited_light(environ: Mapping[str, str]) -> bool | None:
+    """Whether the ground is light by COLORFGBG (`0;15`, black on white), which rxvt, Konsole and others set."""
+    ground = environ.get("COLORFGBG", "").rpartition(";")[2]
+    return int(ground) in (7, *range(9, 16)) if ground.isdigit() else None
 
 
 def believable(width: float, height: float) -> bool:
@@ -356,16 +373,16 @@ def _other_charset(environ: Mapping[str, str]) -> bool:
 
 
 def _converse(
-    read_fd: int, write_fd: int, environ: Mapping[str, str], budget: float, drain: float
+    read_fd: int, write_fd: int, environ: Mapping[str, str], budget: float, drain: float, also: bytes = b""
 ) -> tuple[bytes, float | None]:
-    """All answers to the questions that may be asked here, and the seconds to the first of them."""
+    """All answers to the questions that may be asked here, `also` among them, and the seconds to the first of them."""
     data, first = b"", None
     # OSError and termios.error: the terminal went away while we asked
     with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
         data, first = _exchange(read_fd, write_fd, multiplexers.VERSION, budget, drain)
         who = parse(data)
         if who.fence and not multiplexers.named(environ, who.name):
-            more = _KITTY + _THEN + (_LARGEST if who.sixel else b"")
+            more = _KITTY + _THEN + (_LARGEST if who.sixel else b"") + also
             data += _exchange(read_fd, write_fd, more, max(budget, 3 * (first or 0)), drain)[0]
     return data, first
 

@@ -161,6 +161,7 @@ def text_lines(path: Path, most: int = 60) -> list[str]:
 def grid_text(path: Path, width: int, *, ascii: bool) -> str:
     """A picture as half-blocks or ASCII, at most `width` columns and 40 rows; empty where it cannot be read."""
     from tui_gen.draw.blocks import to_ansi, to_ascii
+    from tui_gen.draw.terminal import inherited_light
 
     try:
         pixels = read_png(path)
@@ -168,7 +169,7 @@ def grid_text(path: Path, width: int, *, ascii: bool) -> str:
         return ""
     rows = 40
     if ascii:
-        return to_ascii(pixels, min(width, 2 * rows), rows)
+        return to_ascii(pixels, min(width, 2 * rows), rows, light=bool(inherited_light(os.environ)))
     height, wide = pixels.shape[:2]
     scale = max(1, min(width // wide, 2 * rows // height, -(-32 // wide)))
     columns, rows = min(width, scale * wide), min(rows, -(-scale * height // 2))

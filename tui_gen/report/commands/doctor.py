@@ -151,7 +151,7 @@ def show_card(out: stdout.Outlet, terminal: Terminal) -> None:
         case "halfblock":
             picture = blocks.to_ansi(card, columns, rows, truecolor=terminal.truecolor) + "\n"
         case _:
-            picture = blocks.to_ascii(card, columns, rows) + "\n"
+            picture = blocks.to_ascii(card, columns, rows, light=bool(terminal.light)) + "\n"
     out.write(picture)
     if terminal.unicode:
         out.line("characters: ⣀⣤⣶⣿ ▁▂▃▄▅▆▇█ ╭─╮│ αβγ × → should be a ramp, a ramp, a frame, letters")

@@ -31,6 +31,8 @@ SMALLEST = 0.3
 """The least share of a room's width and height that a picture of pixels is worth; below it, text tells more."""
 LEAST_TILE = 9.5
 """Where all tiles would get fewer pixels than this, and much fewer than they have, text shows fewer tiles."""
+CELL_BYTES, CHANGE_BYTES = 3, 34
+"""Of a half-block, and of two colours before it."""
 BETWEEN = 2
 """Cells between two pictures that are beside each other."""
 SHARES = (0.5, 0.4, 0.3)
@@ -70,7 +72,7 @@ class PictureRequest(msgspec.Struct, frozen=True):
     `protocol` is kitty (as pictures `ident` and following, with `placeholders` to be named by cells of text), sixel,
     iterm2, or "" for text only. `light` says that the ground is light, `ground` its colour, where it is known;
     `colours` that text has some; `largest` is the size in pixels that no sixel may exceed. Where `most` is not 0, the
-    picture is made so small that it has no more bytes, and is text where it would be too small.
+    picture is made so small that it has no more bytes, and is text, made small, where pixels would be too small.
     """
 
     subjects: tuple[Subject, ...]
@@ -197,12 +199,21 @@ def make(request: PictureRequest, files: PictureFiles | None = None) -> PictureR
     files = files or PictureFiles()
     scale = 1.0
     reply = _made(request, files, scale)
-    while request.most and len(reply.payload) > request.most:
-        scale *= max(0.5, 0.95 * math.sqrt(request.most / len(reply.payload)))
+    while request.most and (size := _link_bytes(request, reply)) > request.most:
+        scale *= max(0.5, 0.95 * math.sqrt(request.most / size))
         if scale < SMALLEST:
-            return _made(msgspec.structs.replace(request, protocol=""), files, 1.0)
+            return make(replace(request, protocol=""), files) if reply.pieces else _made(request, files, SMALLEST)
         reply = _made(request, files, scale)
     return reply
+
+
+def _link_bytes(request: PictureRequest, reply: PictureReply) -> int:
+    """What a picture takes of the link: the bytes of its pixels, or about those of its cells."""
+    if reply.pieces or not request.colours:
+        return len(reply.payload) or sum(len(line.strip()) for line in reply.lines)
+    upper, lower = np.frombuffer(reply.upper, "<i4"), np.frombuffer(reply.lower, "<i4")
+    changes = np.count_nonzero((upper[1:] != upper[:-1]) | (lower[1:] != lower[:-1]))
+    return int(CELL_BYTES * np.count_nonzero((upper >= 0) | (lower >= 0)) + CHANGE_BYTES * changes)
 
 
 def _made(request: PictureRequest, files: PictureFiles, scale: float) -> PictureReply:

@@ -171,13 +171,19 @@ class PictureView(Widget, can_focus=True):
             protocol=protocol,
             ident=self.picture.ident if self.picture else 1,
             cell=terminal.cell if terminal else None,
-            light=not self.app.current_theme.dark,
+            light=self._light(terminal),
             colours=self.mode != "ascii" and not self.app.no_color,
             ground=self._ground() if protocol == "sixel" else None,
             largest=terminal.largest if terminal and protocol == "sixel" else None,
-            most=self._afforded() if protocol else 0,
+            most=self._afforded(),
             placeholders=protocol == "kitty" and self.picture is not None and self.picture.placeholders,
         )
+
+    def _light(self, terminal: Terminal | None) -> bool:
+        """Whether text is dark on light: without colours as the terminal has it, if it tells."""
+        if self.app.no_color and terminal is not None and terminal.light is not None:
+            return terminal.light
+        return not self.app.current_theme.dark
 
     def _afforded(self) -> int:
         """The bytes of a picture, 0 for any number."""
