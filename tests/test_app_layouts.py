@@ -11,6 +11,7 @@ from tests.shell import SIZES, screen_text, until, until_shown, workbench
 from tests.test_app_watching import shown, state, two_runs, watches
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.tabs import tab_texts
+from tui_gen.app.shell.tour import STOPS
 
 __all__ = ["two_runs"]
 
@@ -100,8 +101,19 @@ async def test_restoring_the_layout_can_be_undone(monkeypatch):
         assert app.layout_can_be_put_back
         app.action_reset_layout()
         await until(pilot, lambda: pane.region.right == at_first.right + 4)
-    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
-        await until(pilot, lambda: app.workspace.pane("form").region.right == at_first.right + 4)
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        pane = app.workspace.pane("form")
+        medium = pane.region
+        await pilot.press("alt+2", "alt+left")
+        await until(pilot, lambda: pane.region.right == medium.right - 4)
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: pane.region.right == at_first.right + 4, "each shape has its own")
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: pane.region.right == medium.right - 4)
+        await pilot.press("alt+v", "end")
+        row = next(y for y, line in enumerate(screen_text(app).splitlines()) if "Restore the layout" in line)
+        await pilot.click(offset=(20, row))
+        await until(pilot, lambda: pane.region == medium, "by the menu")
 
 
 async def test_the_tour_shows_every_pane_it_speaks_of_and_leaves_all_as_it_was(monkeypatch):
@@ -125,7 +137,13 @@ async def test_the_tour_shows_every_pane_it_speaks_of_and_leaves_all_as_it_was(m
         await pilot.press("enter", "enter", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and shown(app) == ["log"])
         assert app.settings.get("tour", False) and app.workspace.layout_name == "edit"
+        words = sum(len(stop.text.split()) for stop in STOPS)
+        assert words < 240, "read in a minute"
         app.action_tour()
+        await until(pilot, lambda: "1/6" in screen_text(app))
+        await pilot.click(offset=(40, 21))
+        await until(pilot, lambda: "2/6" in screen_text(app), "a click goes on")
+        await pilot.press("left")
         await until(pilot, lambda: "1/6" in screen_text(app))
         await pilot.press("f10")
         await until(pilot, lambda: "Read the models again" in screen_text(app), "the key is pressed")

@@ -1,4 +1,4 @@
-"""The workbench's shell: layout at three sizes, menus, dialogs, keys, jump mode, themes, palette."""
+"""The workbench's shell: layout at three sizes, menus, dialogs, keys, jump mode, help."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from importlib import import_module
 
 import pytest
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Click, MouseDown, MouseMove, Resize
+from textual.events import MouseDown, MouseMove, Resize
+from textual.widget import Widget
 
-from tests import fake_worker
 from tests.hosts import ThemedApp
 from tests.painted import on_one_line
-from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.panes import registry
 from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
-from tui_gen.app.shell.help import ReadingPage
+from tui_gen.app.shell.help import LongText, ReadingPage
 from tui_gen.app.shell.keys import sections
 from tui_gen.app.shell.settings import key_name
 from tui_gen.app.terminal.private import SMALLEST, TerminalDriver
@@ -223,6 +222,32 @@ async def test_jump(monkeypatch):
         await until(pilot, lambda: len(app.screen_stack) == 1, "its letters stood on other places")
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_jump_mode_has_a_letter_for_every_pane_however_few_are_on_screen(monkeypatch, size):
+    async with workbench(monkeypatch, size) as (app, pilot):
+
+        async def labels():
+            await pilot.press("ctrl+g")
+            await until(pilot, lambda: len(app.screen_stack) == 2)
+            await pilot.pause()
+            found = {label.name: label for label in app.screen.query("Static")}
+            assert set(found) == {*PANES, "menu"}
+            for name, label in found.items():
+                x, y, words = *label.region.offset, str(label.render())
+                assert screen_text(app).splitlines()[y][x:].startswith(words.rstrip()), (name, screen_text(app))
+            return found
+
+        await pilot.press("alt+3", "z")
+        await until(pilot, lambda: shown(app) == ["losses"])
+        await pilot.press(str((await labels())["sweeps"].render()).split()[0])
+        await until(pilot, lambda: shown(app) == ["sweeps"] and len(app.screen_stack) == 1)
+        assert await pilot.click((await labels())["runs"], offset=(1, 0))
+        await until(pilot, lambda: shown(app) == ["runs"] and len(app.screen_stack) == 1)
+        app.workspace.use_layout("watch")
+        await pilot.press(str((await labels())["form"].render()).split()[0])
+        await until(pilot, lambda: "form" in shown(app), "what this layout has folded away")
+
+
 async def test_focus_ring_is_a_heavier_frame(monkeypatch):
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await pilot.press("alt+5")
@@ -257,6 +282,14 @@ async def test_help_of_every_pane(monkeypatch):
             app.action_open_pane(row.id)
             await pilot.press("f1")
             await until(pilot, lambda row=row: f"Help: {row.title}" in screen_text(app))
+            pane = app.workspace.pane(row.id)
+            keys = app.screen.query_one(LongText)._text.plain.partition("All keys of this pane")[2]
+            every = [
+                binding for node in (pane, *pane.walk_children(Widget)) for owner in type(node).__mro__
+                if owner.__module__.startswith("tui_gen") for binding in owner.__dict__.get("BINDINGS", ())
+            ]  # fmt: skip
+            for binding in every:
+                assert binding.description and f" {binding.id}" in keys, (row.id, binding)
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)
 
@@ -265,6 +298,9 @@ async def test_key_list_names_every_binding(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("alt+5", "question_mark")
         await until(pilot, lambda: "run.start" in screen_text(app) and "F5" in screen_text(app))
+        page = app.screen.query_one(LongText)._text.plain
+        every = [binding for node in (app, *app.workspace.panes) for binding in node.BINDINGS]
+        assert all(f" {binding.id}" in page for binding in every if binding.description)
 
 
 async def test_every_binding_has_an_id_and_no_id_twice(monkeypatch):
@@ -283,14 +319,22 @@ async def test_every_binding_has_an_id_and_no_id_twice(monkeypatch):
 async def test_keys_are_the_users(monkeypatch, world):
     folder = world / "config" / "tui-gen"
     folder.mkdir(exist_ok=True)
-    (folder / "keys.toml").write_text('"view.jump" = ["f4"]\n"log.filter" = "f2"\n"view.jmp" = "x"\n"run.stop" = 3\n')
+    (folder / "keys.toml").write_text(
+        '"view.jump" = ["f4"]\n"log.filter" = "f2"\n"help.about" = "f15"\n"view.jmp" = "x"\n"run.stop" = 3\n'
+    )
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("f4")
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.press("escape", "alt+5", "f2")
         await until(pilot, lambda: app.workspace.pane("log").query_one("Input").display)
+        await pilot.press("f15")
+        await until(pilot, lambda: "MIT licence" in screen_text(app), "what has no key of ours")
+        await pilot.press("escape", "f1")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        assert "  F2 " in app.screen.query_one(LongText)._text.plain, "F1 has keys as they are mapped"
+        await pilot.press("escape")
         rows = {name: shown for _, rows in sections(app) for shown, _, name in rows}
-        assert (rows["view.jump"], rows["log.filter"]) == ("F4", "F2")
+        assert (rows["view.jump"], rows["log.filter"], rows["view.themes"]) == ("F4", "F2", "")
         assert (rows["view.drawer"], rows["run.quality"]) == ("", ""), "they have given way"
         told = ("did you mean 'view.jump'", "run.stop needs a key")
         await until(pilot, lambda: all(words in on_one_line(app) for words in told))
@@ -344,43 +388,6 @@ async def test_a_click_on_what_was_just_taken_away_is_nothing(monkeypatch):
             for event in (MouseDown, MouseMove):
                 await app.on_event(event(None, *at))
         await pilot.click(status)
-
-
-async def test_palette_runs_actions_and_tries_themes(monkeypatch):
-    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
-        before = app.theme
-        await pilot.press("ctrl+p")
-        await until(pilot, lambda: "Run: Start" in screen_text(app))
-        await pilot.press(*"theme: paper")
-        await until(pilot, lambda: app.theme == "paper", "the theme under the cursor")
-        await pilot.press("escape")
-        await until(pilot, lambda: app.theme == before and len(app.screen_stack) == 1)
-        await pilot.press("ctrl+p")
-        palette = app.screen
-        for _ in range(2):  # of two clicks beside it the second one finds it left already
-            palette.post_message(Click(palette, 0, 0, 0, 0, 1, False, False, False, 0, 0))
-        await until(pilot, lambda: len(app.screen_stack) == 1)
-        await pilot.press("ctrl+p")
-        await pilot.press(*"recipe: ddpm-digits")
-        await until(pilot, lambda: "Recipe: ddpm-digits" in screen_text(app))
-        await pilot.press("enter")
-        await until(pilot, lambda: len(app.screen_stack) == 1 and app.form.tables()["model"]["name"] == "ddpm")
-
-
-async def test_palette_knows_what_panes_can_do_and_the_kinds_of_previews(monkeypatch, world):
-    path = fake_worker.make_run(None, "vae-digits")
-    write_run(path, *(write_sample(path, 0, kind) for kind in ("samples", "code histogram")))
-    async with workbench(monkeypatch, (80, 24), open_run=path) as (app, pilot):
-        losses, samples = app.workspace.pane("losses"), app.workspace.pane("samples")
-        assert app.enabled("in_pane('samples', 'kinds')") and not app.enabled("in_pane('samples', 'whole')")
-        for words, done in (
-            ("losses: log", lambda: losses.looking.log_y and app.workspace.active is losses),
-            ("previews: code", lambda: samples.kind == "code histogram" and app.workspace.active is samples),
-        ):
-            await pilot.press("ctrl+p", *words)
-            await until(pilot, lambda: screen_text(app).lower().count(words) > 1)  # noqa: B023
-            await pilot.press("enter")
-            await until(pilot, done)
 
 
 async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):

@@ -48,7 +48,7 @@ async def test_a_theme_of_ours_comes_alone_and_a_user_s_of_its_name_before_it(wo
     app = Workbench(world / "runs", theme="ember")
     assert (app.theme, app.current_theme.primary == "#010203") == ("ember", own)
     assert ("paper" in app.available_themes) == own, "the others can wait, unless they say what this one is"
-    assert {"paper", "plum", "ember"} <= set(app.themes.names) <= set(app.available_themes)
+    assert {"paper", "plum", "ember", "ansi-dark", "ansi-light"} <= set(app.themes.names) <= set(app.available_themes)
     assert app.current_theme.primary == app.available_themes["ember"].primary and not app.themes.problems
 
 

@@ -9,6 +9,7 @@ import pytest
 from textual.color import Color
 
 from tui_gen import themes
+from tui_gen.app.shell import legibility
 from tui_gen.app.shell.themes import read_theme
 
 SIMULATED = {
@@ -54,3 +55,6 @@ def test_there_is_a_theme_for_every_room():
     ours = [read_theme(path) for path in FOLDER.glob("*.toml")]
     assert len(ours) >= 10
     assert sum(not theme.dark for theme in ours) >= 3
+    for name in ("contrast", "contrast-light"):
+        theme = read_theme(FOLDER / f"{name}.toml")
+        assert legibility.contrast(Color.parse(theme.foreground), Color.parse(theme.background)) > 15

@@ -144,7 +144,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
     BINDINGS = [
         Binding("slash", "filter", "Filter", id="log.filter"),
         Binding("o", "toggle_output", "Worker's output", id="log.output"),
-        Binding("escape", "clear_filter", show=False, id="log.clear_filter"),
+        Binding("escape", "clear_filter", "Clear the filter", show=False, id="log.clear_filter"),
     ]
 
     def __init__(self, *, id: str | None = "log", classes: str | None = None) -> None:

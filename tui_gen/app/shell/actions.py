@@ -10,6 +10,7 @@ from textual.binding import Binding
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.menu import Item, Menu
+from tui_gen.app.shell.settings import NO_KEY
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -130,6 +131,18 @@ BINDINGS = [
     Binding("alt+right", "grow('x', 1)", "Boundary right", show=False, priority=True, id="view.right"),
     Binding("alt+up", "grow('y', -1)", "Boundary up", show=False, priority=True, id="view.up"),
     Binding("alt+down", "grow('y', 1)", "Boundary down", show=False, priority=True, id="view.down"),
+]
+BINDINGS += [  # no key of ours, but a user may give them one
+    Binding(NO_KEY, action, words, show=False, id=name)
+    for action, words, name in (
+        ("reload", "Read the models again", "app.reload"),
+        ("close_run", "Close the run", "run.close"),
+        ("reset_layout", "Restore the layout", "view.reset"),
+        ("themes", "Theme", "view.themes"),
+        ("notice_settings", "Notices", "view.notices"),
+        ("tour", "Tour", "help.tour"),
+        ("about", "About", "help.about"),
+    )
 ]
 for number, menu in enumerate(MENUS):
     key, name = f"alt+{menu.title[0].lower()}", f"menu.{menu.title.lower()}"

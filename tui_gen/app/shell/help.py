@@ -93,11 +93,12 @@ class ReadingPage(Modal[None]):
     """
     BINDINGS = [Binding("escape,enter,q,f1,question_mark", "leave", "Close", id="reading.close")]
 
-    def __init__(self, title: str, text: str | Content, markdown: bool = False) -> None:
+    def __init__(self, title: str, text: str | Content, markdown: bool = False, below: Content | None = None) -> None:
         super().__init__()
         self._title = title
         self._text = text
         self._markdown = markdown
+        self._below = below
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -110,7 +111,8 @@ class ReadingPage(Modal[None]):
             return self._text
         if not self._markdown:
             return Content(self._text)
-        return prose(self._text, min(WIDTH, int(0.96 * self.app.size.width)) - FRAME)
+        text = prose(self._text, min(WIDTH, int(0.96 * self.app.size.width)) - FRAME)
+        return Content("\n\n").join([text, self._below]) if self._below is not None else text
 
     def on_mount(self) -> None:
         """Focus the page, so that keys scroll it."""
@@ -125,8 +127,23 @@ class ReadingPage(Modal[None]):
         self.dismiss(None)
 
 
-def keys_page(sections: Iterable[tuple[str, Iterable[tuple[str, str, str]]]]) -> Content:
-    """Sections of (key, what it does, binding id) as a page; the ids are what `keys.toml` names."""
+Sections = Iterable[tuple[str, Iterable[tuple[str, str, str]]]]
+"""(title, rows of (keys, what they do, binding id))."""
+
+
+def keys_page(sections: Sections) -> Content:
+    """Every key as a page; the ids are what `keys.toml` names."""
+    lines = [
+        keys_text(sections),
+        Content(""),
+        Content("Other keys: map the names on the right in ~/.config/tui-gen/keys.toml, for example"),
+        Content('  "run.start" = ["f5", "ctrl+r"]'),
+    ]
+    return Content("\n").join(lines)
+
+
+def keys_text(sections: Sections) -> Content:
+    """Keys, section by section, a row each."""
     parts: list[Content] = []
     for title, rows in sections:
         rows = list(rows)
@@ -137,9 +154,4 @@ def keys_page(sections: Iterable[tuple[str, Iterable[tuple[str, str, str]]]]) ->
         parts.append(Content.styled(title, "bold underline"))
         for key, words, name in rows:
             parts.append(Content.assemble((f"  {key:<18}", "bold"), f" {words:<34} ", (name, "$quiet")))
-    parts += [
-        Content(""),
-        Content("Other keys: map the names on the right in ~/.config/tui-gen/keys.toml, for example"),
-        Content('  "run.start" = ["f5", "ctrl+r"]'),
-    ]
     return Content("\n").join(parts)

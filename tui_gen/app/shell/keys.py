@@ -21,6 +21,7 @@ from tui_gen.app.terminal.private import bindings_of
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
+    from tui_gen.app.panes.base import Pane
     from tui_gen.app.shell.stage import Controls
 
 
@@ -107,7 +108,12 @@ def sections(controls: Controls) -> Iterator[tuple[str, list[tuple[str, str, str
     """(title, rows of (keys, what they do, binding id)) for the app and for each pane."""
     yield "Everywhere", _rows(controls, [controls])
     for pane in controls.workspace.panes:
-        yield pane.title, _rows(controls, [pane, *pane.walk_children(Widget)])
+        yield section_of(controls, pane)
+
+
+def section_of(controls: Controls, pane: Pane) -> tuple[str, list[tuple[str, str, str]]]:
+    """The section of one pane."""
+    return pane.title, _rows(controls, [pane, *pane.walk_children(Widget)])
 
 
 def _rows(controls: Controls, nodes: Sequence[DOMNode | Controls]) -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import keys
 from tui_gen.app.shell.stage import Controls, Stage
 
@@ -42,13 +43,15 @@ class Pages:
         self.stage = stage
 
     def action_help(self) -> None:
-        """Help on the focused pane."""
-        from tui_gen.app.shell.help import ReadingPage
+        """Help on the focused pane, with all its keys as they are mapped."""
+        from tui_gen.app.shell.help import ReadingPage, keys_text
 
         pane = self.stage.workspace.active
         if pane is not None:
             title, text = pane.help()
-            self.stage.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
+            _, rows = keys.section_of(self.stage, pane)
+            below = keys_text([("All keys of this pane", rows)])
+            self.stage.push_screen(ReadingPage(f"Help: {title}", text, markdown=True, below=below))
 
     def action_keys(self) -> None:
         """Every key."""
@@ -115,7 +118,10 @@ class Pages:
         """Letters on the panes."""
         from tui_gen.app.shell.jump import Jump
 
-        self.stage.push_screen(Jump([*self.stage.workspace.places(), ("menu", 0, 0)]), self._jumped)
+        places = [*self.stage.workspace.places(), ("menu", 0, 0)]
+        there = {name for name, _, _ in places}
+        others = [(row.id, row.title) for row in PANES if row.id not in there]
+        self.stage.push_screen(Jump(places, others), self._jumped)
 
     def _jumped(self, name: str | None) -> None:
         if name == "menu":

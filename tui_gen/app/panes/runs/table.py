@@ -43,15 +43,15 @@ class RunTable(CursorList, can_focus=True):
         + "}"
     )
     BINDINGS = [
-        Binding("up", "move(-1)", show=False, id="runs.up"),
-        Binding("down", "move(1)", show=False, id="runs.down"),
-        Binding("pageup", "page(-1)", show=False, id="runs.page_up"),
-        Binding("pagedown", "page(1)", show=False, id="runs.page_down"),
-        Binding("home", "end(0)", show=False, id="runs.home"),
-        Binding("end", "end(1)", show=False, id="runs.end"),
+        Binding("up", "move(-1)", "Row before", show=False, id="runs.up"),
+        Binding("down", "move(1)", "Next row", show=False, id="runs.down"),
+        Binding("pageup", "page(-1)", "Page before", show=False, id="runs.page_up"),
+        Binding("pagedown", "page(1)", "Next page", show=False, id="runs.page_down"),
+        Binding("home", "end(0)", "First row", show=False, id="runs.home"),
+        Binding("end", "end(1)", "Last row", show=False, id="runs.end"),
         Binding("space", "mark", "Mark", id="runs.mark"),
-        Binding("shift+up", "extend(-1)", show=False, id="runs.extend_up"),
-        Binding("shift+down", "extend(1)", show=False, id="runs.extend_down"),
+        Binding("shift+up", "extend(-1)", "Mark upwards", show=False, id="runs.extend_up"),
+        Binding("shift+down", "extend(1)", "Mark downwards", show=False, id="runs.extend_down"),
         Binding("enter", "open", "Show", id="runs.open"),
     ]
 
