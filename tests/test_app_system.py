@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from tests import fake_worker
 from tests.hosts import ThemedApp
 from tests.plot_host import append
-from tests.shell import SIZES, until, until_shown, workbench
+from tests.shell import SIZES, screen_text, until, until_shown, workbench
 from tui_gen import events
 from tui_gen.app.panes.system.pane import OLD, SystemPane
+from tui_gen.app.panes.system.rows import UsageReading, machine_rows
 from tui_gen.usage import Gpu, Load, Spent
 from tui_gen.view import RunView
 
@@ -26,6 +27,11 @@ def finished():
     return run
 
 
+def test_of_several_processes_it_is_said_whose_figures_these_are():
+    for processes, words in ((1, "worker    7.2 of 8 CPUs"), (3, "1 of 3    7.2 of 8 CPUs")):
+        assert words in str(machine_rows(UsageReading(COSTLY, "lately", [LOAD], processes), None, 80)[1])
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_run_that_is_over_tells_what_held_it_up(monkeypatch, size):
     async with workbench(monkeypatch, SIZES[size], open_run=finished()) as (_, pilot):
@@ -36,6 +42,23 @@ async def test_a_run_that_is_over_tells_what_held_it_up(monkeypatch, size):
         if size != "120x40":  # where there is room for it
             assert "far-away" in shown and "7.2 of 8 CPUs" in shown and "87% busy" in shown and "250 W · 61 °C" in shown
             assert "8.0 GB of 16 GB" in shown and "▇▇" in shown
+
+
+@pytest.mark.parametrize("by", ["key", "click"])
+async def test_what_would_have_helped_goes_into_the_form_for_the_next_run(monkeypatch, by):
+    async with workbench(monkeypatch, SIZES["80x24"], open_run=finished()) as (app, pilot):
+        await pilot.press("alt+7")
+        await until_shown(pilot, "previews are too costly", " a puts it into the form ")
+        assert app.workspace.pane("system").label("", "apply") == "every_seconds = 20, next run"
+        await (pilot.press("a") if by == "key" else pilot.click("#verdict"))
+        await until(pilot, lambda: app.form.draft.value("preview.every_seconds") == 20)
+        assert app.form.state is app.form.draft and "puts it" not in screen_text(app)
+        await pilot.press("a")
+        app.form.draft.undo()
+        await until_shown(pilot, " a puts it into the form ")
+        app.form.draft.set_text("preview.every_seconds", "7")
+        await pilot.press("a")
+        assert app.form.draft.text("preview.every_seconds") == "20"
 
 
 async def test_a_run_of_an_earlier_version_says_so(monkeypatch):

@@ -113,6 +113,8 @@ def test_quality_and_the_log():
 def test_waiting_for_batches(data, expected):
     found = verdict(usage({**STEP, "data": data}))
     assert (found.kind, found.level) == expected and not found.key
+    turned = verdict(usage({**STEP, "data": data}), settings={"dataset.rotate": 15.0})
+    assert (turned.key, turned.later) == (("dataset.rotate", True) if found.kind == "input" else ("", False))
 
 
 def test_launches_on_a_gpu():
@@ -123,7 +125,11 @@ def test_launches_on_a_gpu():
     assert found.kind == "launch" and "35% busy" in found.sentence and "compile" not in found.advice
     assert verdict(usage(load=gpu, idle=7, looks=7), plan=plan).kind == "compute"  # of too few
     plan = events.Plan(steps=1, steps_per_epoch=1, batch_size=1)
-    assert "train.compile" in verdict(usage(load=gpu, idle=70, looks=80), plan=plan).advice
+    found = verdict(usage(load=gpu, idle=70, looks=80), plan=plan)
+    assert "train.compile" in found.advice and (found.key, found.value, found.later) == ("train.compile", "on", True)
+    plan = events.Plan(steps=1, steps_per_epoch=1, batch_size=8, compiled=True, accumulate=4)
+    found = verdict(usage(load=gpu, idle=70, looks=80), plan=plan)
+    assert "train.accumulate = 2" in found.advice and (found.key, found.value) == ("train.accumulate", 2)
 
 
 def test_launches_on_a_cpu():
@@ -169,6 +175,7 @@ def test_memory_that_creeps(gpu):
 def test_memory_that_is_nearly_full():
     found = verdict(usage(load=Load(memory=10**9, free=3 * 10**8, total=16 * 10**9)))
     assert (found.kind, found.level) == ("memory", "bad") and "300 MB of 16 GB" in found.sentence
+    assert (found.key, found.value, found.later) == ("train.accumulate", 2, True)
     assert verdict(usage(load=Load(memory=10**9, free=10**9, total=16 * 10**9))).kind == "compute"
     assert verdict(usage(load=Load(memory=10**9, total=16 * 10**9))).kind == "compute"  # nobody tells what is free
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,7 +64,8 @@ PARTS = {
 class Bottleneck(NamedTuple):
     """What holds a run up: a word for it, how bad that is (`good`, `watch` or `bad`), a sentence, what to do next.
 
-    `key` is the live setting that mends it, where there is one, and `value` what it should be.
+    `key` is the setting that mends it, where there is one, and `value` what it should be: a live one, or with `later`
+    one of the next run.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Bottleneck(NamedTuple):
     advice: str
     key: str = ""
     value: Any = None
+    later: bool = False
 
 
 class Cadence(NamedTuple):
@@ -91,6 +94,9 @@ CADENCES = (
     Cadence(CHECKPOINT, "checkpoints are", "checkpoint.every_steps", "checkpoint.every_minutes", 60.0),
 )
 SETTINGS = (*(key for cadence in CADENCES for key in (cadence.by_steps, cadence.by_time) if key), "quality.share")
+NO_KNOB: tuple[str, Any, bool] = ("", None, False)
+ROTATE = "dataset.rotate"
+"""The dearest augmentation, which images have."""
 
 
 def of_view(view: RunView, settings: Mapping[str, Any] | None = None, silent: float = 0.0) -> Bottleneck | None:
@@ -104,7 +110,7 @@ def of_view(view: RunView, settings: Mapping[str, Any] | None = None, silent: fl
 
 
 def settings_of(view: RunView) -> dict[str, Any]:
-    """The settings that say how often things are done, as they are now: written, and edited since."""
+    """The settings that say how often things are done, as they are now, written, and edited since; and ROTATE."""
     settings: dict[str, Any] = {}
     try:
         tables = configs.read_toml(view.path / "config.toml")
@@ -118,6 +124,8 @@ def settings_of(view: RunView) -> dict[str, Any]:
         except KeyError:
             value = default
         settings[key] = value if isinstance(value, int | float) else default
+    with contextlib.suppress(KeyError):
+        settings[ROTATE] = configs.get_key(tables, ROTATE)
     return settings | {edit.key: edit.new for edit in view.edits if edit.key in SETTINGS}
 
 
@@ -153,9 +161,9 @@ def judge(
     if not accounts or spent.seconds < LEAST or not spent.steps:
         return None
     load = accounts[-1].load
-    cause = _memory(accounts, load, remaining) if live else None
+    cause = _memory(accounts, load, plan, remaining) if live else None
     cause = cause or _between(spent, settings, plan)
-    cause = cause or _crowded(load, plan) or _input(spent) or _launches(spent, load, plan)
+    cause = cause or _crowded(load, plan) or _input(spent, settings) or _launches(spent, load, plan)
     if cause is not None:
         return cause
     return Bottleneck(
@@ -231,7 +239,9 @@ def _round_up(value: float) -> float:
     return float(f"{next(rung for rung in rungs if rung >= value * 0.999):.6g}")
 
 
-def _memory(accounts: Sequence[Usage], load: Load, remaining: float | None) -> Bottleneck | None:
+def _memory(
+    accounts: Sequence[Usage], load: Load, plan: Plan | None, remaining: float | None
+) -> Bottleneck | None:
     """Memory that becomes ever more, or is nearly used up: the process's, or what it holds of the GPU's."""
     kinds = [("memory", [usage.load.memory for usage in accounts], load.free)]
     if load.gpu is not None and load.gpu.total:
@@ -251,9 +261,15 @@ def _memory(accounts: Sequence[Usage], load: Load, remaining: float | None) -> B
     if load.total and load.free and load.free < load.total * 0.04:
         return Bottleneck(
             "memory", "bad", f"memory is nearly full: {size(load.free)} of {size(load.total)} are left",
-            "End what else runs here, or raise train.accumulate in the next run.",
+            "End what else runs here, or raise train.accumulate in the next run.", *_accumulated(plan, 2.0),
         )  # fmt: skip
     return None
+
+
+def _accumulated(plan: Plan | None, factor: float) -> tuple[str, Any, bool]:
+    """`key`, `value` and `later` of so many times the micro-batches of the next run; none where a batch has fewer."""
+    parts = int(plan.accumulate * factor) if plan is not None else 0
+    return ("train.accumulate", parts, True) if plan is not None and 1 <= parts <= plan.batch_size else NO_KNOB
 
 
 def _creeping(sizes: Sequence[int], seconds: Sequence[float]) -> float:
@@ -281,16 +297,17 @@ def _crowded(load: Load, plan: Plan | None) -> Bottleneck | None:
     )  # fmt: skip
 
 
-def _input(spent: Spent) -> Bottleneck | None:
+def _input(spent: Spent, settings: Mapping[str, Any]) -> Bottleneck | None:
     """Batches that are waited for."""
     steps = sum(spent.parts.get(part, 0.0) for part in STEP_PARTS)
     waiting = spent.parts.get(DATA, 0.0) / steps if steps else 0.0
     if waiting <= WAITING:
         return None
+    knob: tuple[str, Any, bool] = (ROTATE, 0.0, True) if settings.get(ROTATE) else NO_KNOB
     return Bottleneck(
         "input", "bad" if waiting > 0.5 else "watch", f"input-bound: {waiting:.0%} of a step waits for its batch",
         "Next run: less augmentation (dataset.rotate is the dearest), or a dataset.size or dataset.limit that fits "
-        "into memory.",
+        "into memory.", *knob,
     )  # fmt: skip
 
 
@@ -310,7 +327,8 @@ def _launches(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
     first = "" if is_compiled else 'train.compile = "on", or '
     parts = plan.accumulate if plan is not None else 1
     larger = f"train.accumulate = {parts // 2}" if parts > 1 else "a larger train.batch_size"
-    return Bottleneck("launch", "watch", f"launch-bound: {words}", f"Next run: {first}{larger}.")
+    key, value, later = ("train.compile", "on", True) if not is_compiled else _accumulated(plan, 0.5)
+    return Bottleneck("launch", "watch", f"launch-bound: {words}", f"Next run: {first}{larger}.", key, value, later)
 
 
 def breakdown(spent: Spent) -> str:

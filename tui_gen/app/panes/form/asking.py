@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from tui_gen.verdicts.network import Network
 
 
+def form_beside(pane: Pane) -> FormPane | None:
+    """The form, once it is there."""
+    return next(iter(pane.screen.query(FormPane)), None) if pane.is_attached else None
+
+
 class AskingPane(Pane):
     """Looks at the form once a second while it is on screen, and asks `ASKS` about settings that have stood that long.
 
@@ -38,7 +43,7 @@ class AskingPane(Pane):
     @property
     def form(self) -> FormPane | None:
         """The form, once it is there."""
-        return next(iter(self.screen.query(FormPane)), None) if self.is_attached else None
+        return form_beside(self)
 
     def part(self, tables: dict[str, Any]) -> dict[str, Any]:
         """Those of the form's settings that matter here."""

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui_gen.app.panes.base import NO_RUN, Pane
+from tui_gen.app.panes.form.asking import form_beside
 from tui_gen.app.panes.form.pane import LiveEditAsked
 from tui_gen.app.panes.system.rows import Rows, UsageReading, beside, machine_rows, time_rows
 from tui_gen.machine import Gauge
@@ -23,6 +24,7 @@ from tui_gen.verdicts.bottleneck import Bottleneck
 if TYPE_CHECKING:
     from textual import events
 
+    from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.view import RunView
 
 """How bad something is: a sign, and a colour."""
@@ -44,7 +46,8 @@ What holds the run up, in one line, with what to do about it; below it where the
 its machine are at, with their recent history. All of it is in the run's log, so runs on other machines and runs that
 are over have it, too.
 
-- **a** (or a click on the line) follows the advice where a setting of the live run does it
+- **a** (or a click on the line) follows the advice: a setting of the live run is edited, one of the next run is put
+  into the form, as is what would have helped a run that is over
 - **w** turns from the last minute to the whole run and back
 
 *input-bound* waits for batches, *launch-bound* for the start of ever so small operations, *crowded* for CPUs that
@@ -71,6 +74,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
         self._own: Gauge | None = None
         self._texts: tuple[str, str] = ("", "")
         self._state = ""
+        self._form_before: FormPane | None = None
 
     def compose(self) -> ComposeResult:
         """The verdict, and the figures."""
@@ -92,7 +96,10 @@ The GPU's own figures need the package `nvidia-ml-py`.
             self._draw()
 
     def beat(self, quiet_for: float) -> None:
-        """A run that has gone silent has no news to tell of it."""
+        """A run that has gone silent has no news to tell of it; and the form may say something else now."""
+        if self.verdict is not None and self._next_form is not self._form_before:
+            self._draw()
+            self.refresh_bindings()
         stalled = self.verdict is not None and self.verdict.kind == "stalled"
         if self.view is not None and self.view.state == "running" and (stalled or quiet_for > bottleneck.SILENT):
             self._draw(quiet_for)
@@ -106,22 +113,44 @@ The GPU's own figures need the package `nvidia-ml-py`.
         if action == "span" and self.whole:
             return "Last minute"
         if action == "apply" and self.verdict is not None and self.verdict.key:
-            return f"{self.verdict.key.rpartition('.')[2]} = {show(self.verdict.value)}"
+            where = "" if self._is_live else ", next run"
+            return f"{self.verdict.key.rpartition('.')[2]} = {show(self.verdict.value)}{where}"
         return words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Advice can be followed where a live setting does it; of a run that is over there is no last minute."""
+        """Advice can be followed where a setting does it, of the live run or in the form for the next one, which does
+        not have it yet; of a run that is over there is no last minute."""
         if action == "apply":
-            able = self.view is not None and self.view.live and self.verdict is not None and self.verdict.key
-            return True if able else None
+            return True if self._is_live or self._next_form is not None else None
         if action == "span":
             return True if self.view is not None and self.view.live else None
         return super().check_action(action, parameters)
 
+    @property
+    def _is_live(self) -> bool:
+        """Whether a setting of the live run follows the advice."""
+        verdict = self.verdict
+        return self.view is not None and self.view.live and verdict is not None and bool(verdict.key) and (
+            not verdict.later
+        )
+
+    @property
+    def _next_form(self) -> FormPane | None:
+        """The form, where the advice is for the next run, which has this setting and another value of it."""
+        verdict, form = self.verdict, form_beside(self)
+        if verdict is None or form is None or self._is_live or verdict.key not in form.draft.params:
+            return None
+        return form if form.draft.value(verdict.key) != verdict.value else None
+
     def action_apply(self) -> None:
         """Set what the verdict advises."""
-        if self.verdict is not None and self.check_action("apply", ()):
-            self.post_message(LiveEditAsked(self.verdict.key, self.verdict.value))
+        verdict = self.verdict
+        if verdict is not None and self._is_live:
+            self.post_message(LiveEditAsked(verdict.key, verdict.value))
+        elif verdict is not None and (form := self._next_form) is not None:
+            form.put(verdict.key, show(verdict.value))
+            self._draw()
+            self.refresh_bindings()
 
     def action_span(self) -> None:
         """The last minute, or the whole run."""
@@ -146,7 +175,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
                 self._settings = bottleneck.settings_of(view)
             self.verdict = bottleneck.of_view(view, self._settings, silent)
             if self.verdict is not None:
-                verdict = verdict_line(self.verdict, self._key() if view.live else "")
+                verdict = verdict_line(self.verdict, self._offer())
             figures = Content(OLD if view.step and not view.live and not view.usage else WAITING)
             if view.usage:
                 figures = Content("\n").join(self._rows(view))
@@ -160,16 +189,19 @@ The GPU's own figures need the package `nvidia-ml-py`.
         if (before is not None and before.key) != (self.verdict is not None and self.verdict.key):
             self.refresh_bindings()
 
-    def _key(self) -> str:
-        """The key that follows the advice, as it is mapped."""
+    def _offer(self) -> str:
+        """What following the advice does, after the key for it, as it is mapped."""
         keymap = getattr(self.app, "keymap", {})
-        return str(keymap.get("system.apply", "a")).split(",")[0]
+        key = str(keymap.get("system.apply", "a")).split(",")[0]
+        self._form_before = form = self._next_form
+        return f"{key} sets it" if self._is_live else f"{key} puts it into the form" if form is not None else ""
 
     def _rows(self, view: RunView) -> Rows:
         whole = self.whole or not view.live
         times = bottleneck.recent(view.usage, math.inf if whole else bottleneck.LATELY)
         loads = [usage.load for usage in view.usage[-HISTORY:]]
-        reading = UsageReading(times, "the whole run" if whole else "lately", loads)
+        processes = view.plan.processes if view.plan is not None else 1
+        reading = UsageReading(times, "the whole run" if whole else "lately", loads, processes)
         room = self.query_one(VerticalScroll).scrollable_content_region
         width = max(20, room.width - 2)
         self._own = self._own or Gauge()
@@ -181,10 +213,10 @@ The GPU's own figures need the package `nvidia-ml-py`.
         return beside(left, right, width // 2 + 2)
 
 
-def verdict_line(verdict: Bottleneck, key: str = "") -> Content:
-    """A verdict as a line, with the key that follows its advice, if there is one."""
+def verdict_line(verdict: Bottleneck, offer: str = "") -> Content:
+    """A verdict as a line, with the key that follows its advice and what that does, if there is one."""
     look = VERDICTS[verdict.level]
     parts: list[Any] = [(f"{look.sign} {verdict.sentence}. ", f"bold {themed(look.tone)}"), verdict.advice]
-    if verdict.key and key:
-        parts += [" ", (f" {key} sets it ", "reverse")]
+    if offer:
+        parts += [" ", (f" {offer} ", "reverse")]
     return Content.assemble(*parts)

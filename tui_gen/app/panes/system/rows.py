@@ -21,6 +21,8 @@ class UsageReading(NamedTuple):
     times: Spent
     span: str
     loads: list[Load]
+    processes: int = 1
+    """How many share each batch; what is told is the first one's."""
 
 
 def time_rows(reading: UsageReading, width: int, height: int) -> Rows:
@@ -57,10 +59,11 @@ def machine_rows(reading: UsageReading, own: Load | None, width: int) -> Rows:
     load, loads = reading.loads[-1], reading.loads
     room = max(0, min(24, (width - 52) // 2))
     no_answer = "not told here"
+    who = f"1 of {reading.processes}" if reading.processes > 1 else "worker"
     cpu = f"{load.cpu:.1f} of {load.cpus:g} CPUs"
     rows = [
         Content.assemble(("Machine ", "bold"), (clean(load.host), "$quiet")),
-        _row("worker", (cpu, spark([at.cpu for at in loads], room, load.cpus)),
+        _row(who, (cpu, spark([at.cpu for at in loads], room, load.cpus)),
              (size(load.memory), spark([at.memory for at in loads], room, max(at.memory for at in loads)))),
     ]  # fmt: skip
     busy = no_answer if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
