@@ -49,6 +49,8 @@ class LatentDiffusion(Guided):
     examples = CODE_EXAMPLES
 
     class Config(DDPM.Config):
+        # what auto is hangs on the codes, not on the data
+        WHEN = dict.fromkeys(("channels", "blocks", "attention"), "network=auto|unet") | {"hidden": "network=auto|mlp"}
         first_stage: Annotated[
             str,
             hyper("The run whose codes are diffused, or a recipe to train first", run=("encode", "decode")),

@@ -31,6 +31,7 @@ class Optim(msgspec.Struct):
     """One phase's optimiser: `[train.phases.NAME]`."""
 
     RARE = ("beta1", "beta2", "weight_decay", "schedule", "warmup", "clip_norm")
+    WHEN = {"beta2": "optimizer=adam|adamw|nadam|rmsprop"}
     optimizer: Annotated[Literal["adam", "adamw", "nadam", "rmsprop", "sgd"], hyper("The update rule")] = "adam"
     lr: Annotated[float, hyper("Learning rate", gt=0, le=10, live=True)] = 1e-3
     beta1: Annotated[float, hyper("Decay of the gradient average (momentum for RMSprop and SGD)", ge=0, lt=1)] = 0.9
@@ -51,6 +52,7 @@ class TrainConfig(msgspec.Struct):
         "accumulate", "precision", "compile", "deterministic", "threads", "processes", "ema", "validate_every",
         "on_nan", "rollbacks",
     )  # fmt: skip
+    WHEN = {"rollbacks": "on_nan=rollback"}
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
     ] = 0
@@ -97,6 +99,7 @@ class PreviewConfig(msgspec.Struct):
     """The `[preview]` table; with both cadences 0 there are previews at the start and the end only."""
 
     RARE = ("count", "seed")
+    WHEN = {"every_seconds": "every_steps=0", "raw": "train.ema"}
     every_steps: Annotated[int, hyper("Steps between previews; 0 is by time", ge=0, le=10**9, live=True)] = 0
     every_seconds: Annotated[float, hyper("Seconds between previews", ge=0, le=1e6, live=True)] = 5.0
     count: Annotated[int, hyper("Images in the grid", ge=1, le=1024)] = 64
@@ -119,6 +122,7 @@ class QualityConfig(msgspec.Struct):
     """The `[quality]` table: figures of samples while training; off unless `every_seconds` or `at_end` says so."""
 
     RARE = ("share", "samples", "at_end", "seed")
+    WHEN = dict.fromkeys(("every_seconds", "share", "samples", "at_end", "seed"), "model.draws=image|points")
     every_seconds: Annotated[
         float, hyper("Seconds between measurements of samples' quality; 0 is none", ge=0, le=1e6, live=True)
     ] = 0.0

@@ -33,8 +33,9 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `kind` is one of KINDS; `item` is the kind of a list's elements; `optional` values may be empty (`None`).
     `live` ones may be edited while a run trains. `run` is not empty where the value names another run (or a recipe):
-    what that run's model must be able to do. `when` is the setting of the same table that must be on (`replay`), or the
-    values that it must have (`network=mlp|recurrent`): else this one does nothing. `rare` ones are for those who ask.
+    what that run's model must be able to do. `when` is the setting of the same table, or by a dotted key of any, that
+    must be on (`replay`), or the values that it must have (`network=mlp|recurrent`, some only on data of a kind, as
+    `auto:image`): else this one does nothing. `rare` ones are for those who ask.
     """
 
     name: str
@@ -132,7 +133,8 @@ def hyper(
 def describe(struct: type[msgspec.Struct]) -> list[Param]:
     """The `Param` of every field of a struct class that is a plain value; nested structs are left out.
 
-    The class, and those it inherits from, may say more of its fields: `RARE` are names, `WHEN` are conditions by name.
+    The class, and those it inherits from, may say more of its fields: `RARE` are names, `WHEN` are conditions by name,
+    of fields of the same class, or of any setting by its dotted key.
     """
     return list(_described(struct))
 
@@ -143,7 +145,8 @@ def _described(struct: type[msgspec.Struct]) -> list[Param]:
     rare = {name for owner in owners for name in owner.get("RARE", ())}
     when = {name: words for owner in owners for name, words in owner.get("WHEN", {}).items()}
     hints = get_type_hints(struct, include_extras=True)
-    unknown = sorted(({*rare, *when} | {words.partition("=")[0] for words in when.values()}) - set(hints))
+    needed = {words.partition("=")[0] for words in when.values()}
+    unknown = sorted(({*rare, *when} | {name for name in needed if "." not in name}) - set(hints))
     if unknown:
         raise ValueError(f"RARE or WHEN of {struct.__qualname__} names {', '.join(unknown)}, which is no field of it")
     defaults = {field.name: field for field in msgspec.structs.fields(struct)}

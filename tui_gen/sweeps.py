@@ -14,7 +14,7 @@ from tui_gen import config as configs
 from tui_gen import params, runs, space, starting
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
-from tui_gen.effects import lacking
+from tui_gen.effects import facts, lacking
 from tui_gen.params import Param, Problem
 from tui_gen.quantities import metric as metric_words
 from tui_gen.queue import queueing
@@ -47,7 +47,8 @@ def idle(config: RunConfig, catalog: Catalog) -> set[str]:
         return [node]
 
     phases_when = entry.phases_when if entry is not None else {}
-    return {key for key, param in settings_of(config, catalog).items() if lacking(key, param, phases_when, values)}
+    declared, known = settings_of(config, catalog), facts(entry, catalog.datasets.get(config.dataset.name))
+    return {key for key, param in declared.items() if lacking(key, param, phases_when, values, known)}
 
 
 def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root: Path) -> list[RunConfig]:

@@ -41,8 +41,8 @@ class Guided(Model):
     alarms = ALARMS
 
     class Config(msgspec.Struct):
-        WHEN = dict.fromkeys(("channels", "blocks", "attention"), "network=auto|unet") | {
-            "hidden": "network=auto|mlp", "label_dropout": "conditional", "guidance": "conditional",
+        WHEN = dict.fromkeys(("channels", "blocks", "attention"), "network=auto:image|unet") | {
+            "hidden": "network=auto:points|mlp", "label_dropout": "conditional", "guidance": "conditional",
         }  # fmt: skip
         network: Annotated[
             Literal["auto", "unet", "mlp"], hyper("What learns to predict; auto is unet for images, mlp for points")

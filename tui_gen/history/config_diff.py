@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tui_gen import config as configs
 from tui_gen import datasets, params
 from tui_gen.catalog import Catalog
-from tui_gen.effects import lacking
+from tui_gen.effects import facts, lacking
 from tui_gen.params import Param
 
 WORDS = ("format", "name", "notes", "tags", "recipe")
@@ -109,11 +109,13 @@ def _settings(tables: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     whole = {key: param.default for key, param in declared.items()} | {"edits": []} | stated
 
     entry = catalog.models.get(configs.named(dict(tables), "model"))
+    data = catalog.datasets.get(configs.named(dict(tables), "dataset", datasets.DEFAULT))
+    known = facts(entry, data)
     phases_when = entry.phases_when if entry is not None else {}
 
     def applies(key: str) -> bool:
         param = declared.get(key)
-        return param is None or not lacking(key, param, phases_when, lambda name: [whole.get(name)])
+        return param is None or not lacking(key, param, phases_when, lambda name: [whole.get(name)], known)
 
     return {key: value for key, value in whole.items() if applies(key)}
 

@@ -89,7 +89,7 @@ class QueueKeeper:
     async def sweep(self) -> None:
         """Ask which settings of what the form describes are varied, and add all that makes as a group."""
         from tui_gen import config as configs
-        from tui_gen import runs, sweeps
+        from tui_gen import effects, runs, sweeps
         from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
         from tui_gen.app.widgets.dialogs import problems_dialog
         from tui_gen.config import ConfigError
@@ -110,8 +110,11 @@ class QueueKeeper:
             def judged(metric: str) -> tuple[str, str]:
                 return asking.judged(base, metric, self.session.catalog)
 
-            phases_when = self.session.catalog.models[base.model.name].phases_when
-            dialog = SweepDialog(base.name, settings, values, length.of, judged, phases_when)
+            model, data = (
+                self.session.catalog.models[base.model.name], self.session.catalog.datasets[base.dataset.name]
+            )  # fmt: skip
+            known = effects.facts(model, data)
+            dialog = SweepDialog(base.name, settings, values, length.of, judged, model.phases_when, known)
             plan = await self.stage.push_screen_wait(dialog)
             if plan is None:
                 return

@@ -17,12 +17,13 @@ def has_effect(state: FormState, key: str) -> bool:
 
 def lacking(state: FormState, key: str) -> str:
     """What a setting without effect would need; empty where it has one."""
-    entry = state.catalog.models.get(state.model)
+    entry, data = state.catalog.models.get(state.model), state.catalog.datasets.get(state.dataset)
 
     def values(name: str) -> list[Any]:
         return [state.value(name)] if name in state.params else []
 
-    return effects.lacking(key, state.params[key], entry.phases_when if entry is not None else {}, values)
+    phases_when = entry.phases_when if entry is not None else {}
+    return effects.lacking(key, state.params[key], phases_when, values, effects.facts(entry, data))
 
 
 def of_author(state: FormState, key: str) -> bool:

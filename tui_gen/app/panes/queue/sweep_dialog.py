@@ -84,12 +84,12 @@ class SweepDialog(Modal[SweepPlan | None]):
     def __init__(
         self, name: str, settings: Mapping[str, Param], values: Mapping[str, Any],
         seconds_of: Callable[[list[Point]], float | None], judgement_of: Callable[[str], tuple[str, str]],
-        phases_when: Mapping[str, str],
+        phases_when: Mapping[str, str], known: Mapping[str, str],
     ) -> None:  # fmt: skip
         super().__init__()
         self._judgement_of = judgement_of
         self._about, self._params, self._config, self._seconds_of = name, settings, values, seconds_of
-        self._phases_when = phases_when
+        self._phases_when, self._known = phases_when, known
         self._numbers = count()
         self._offered: list[str] = []
         self._varied: dict[str, list[Any]] = {}
@@ -154,7 +154,7 @@ class SweepDialog(Modal[SweepPlan | None]):
         def values(name: str) -> Sequence[Any]:
             return self._varied.get(name) or [self._config.get(name)]
 
-        return lacking(key, self._params[key], self._phases_when, values)
+        return lacking(key, self._params[key], self._phases_when, values, self._known)
 
     @on(Input.Changed, "#find")
     def _on_find(self, event: Input.Changed) -> None:
