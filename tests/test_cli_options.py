@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import fake_worker
 from tui_gen import cli
 from tui_gen.report.commands import options
 
@@ -45,3 +46,18 @@ def test_an_ending_that_nothing_is_written_with_is_told_before_anything_is_start
 @pytest.mark.parametrize("name", ["grid", "GRID.PNG", "../a.b/grid"])
 def test_other_names_of_files_are_as_good_as_ever(name):
     assert options.file_of(".png", ".txt")(name) == name
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["attach", "first"], ["compare", "first", "second", "--open"], ["replay", "first"]]
+)
+def test_a_budget_holds_at_every_door_of_the_workbench(monkeypatch, world, words):
+    from tui_gen.app import main
+
+    root, asked = world / "runs", []
+    for name in ("first", "second"):
+        fake_worker.record(fake_worker.make_run(root, "vae-digits", f"name={name}"))
+    monkeypatch.setattr(main, "refusal", lambda: "")
+    monkeypatch.setattr(main, "run_workbench", lambda *_, **more: asked.append(more) or 0)
+    assert cli.main([*words, "--budget", "20K"]) == 0
+    assert asked[0]["budget"] == 20e3

@@ -32,8 +32,9 @@ def terminal(environ, replies=None, round_trip=0.004):
     [
         ({}, None, {}, []),
         ({}, None, {"link": "mosh"}, ["mosh passes text on"]),
-        ({}, None, {"link": "ssh", "throughput": 40e3}, ["At 40 kB/s pictures are slow"]),
-        ({}, None, {"link": "ssh", "throughput": 4e6}, []),
+        ({}, None, {"link": "ssh", "throughput": 40e3}, ["tui-gen attach", "At 40 kB/s pictures are slow"]),
+        ({}, None, {"link": "ssh", "throughput": 4e6}, ["tui-gen attach"]),
+        ({"TMUX": "/t,1,0"}, None, {"link": "ssh", "throughput": 4e6}, ["allow-passthrough"]),
         ({"TMUX": "/t,1,0"}, Replies(fence=True, name="tmux", version="3.3a"), {}, ["256 col", "passthrough"]),
         ({"TMUX": "/t,1,0"}, None, {"escape_time": 500}, ["escape-time 10", "allow-passthrough"]),
         ({"STY": "1.pts"}, Replies(fence=True), {}, ["GNU screen has no pictures"]),

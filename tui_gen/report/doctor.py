@@ -97,6 +97,8 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
         advice.append("The terminal answers no questions: pictures are blocks unless --graphics says otherwise.")
     if link == "mosh":
         advice.append("mosh passes text on, and no pictures; ssh with tmux on the far side also survives a lost link.")
+    if link == "ssh" and not terminal.multiplexer:
+        advice.append("Where ssh breaks, training goes on: tui-gen attach shows it again; that takes no tmux.")
     if terminal.multiplexer == "tmux":
         if terminal.colours != "truecolor":
             advice.append('tmux shows 256 colours; for all, if yours has them: set -as terminal-features "*:RGB"')
