@@ -9,7 +9,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import runs
 from tui_gen.history.comparison import LEAST, MOST, metrics_of, of_paths
 from tui_gen.report import comparison_text, stdout
-from tui_gen.report.commands.options import PLACE, graphics_option, models_option, runs_option
+from tui_gen.report.commands.options import PLACE, models_option, runs_option, workbench_options
 from tui_gen.report.stdout import coloured, terminal_width, unicode_ok, width_of
 
 
@@ -20,7 +20,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", metavar="M", default="", help=words)
     parser.add_argument("--csv", action="store_true", help="as CSV: a row a setting and a result, a column a run")
     parser.add_argument("--open", action="store_true", help="in the workbench, with curves and samples side by side")
-    graphics_option(parser, "with --open: how images are shown")
+    workbench_options(parser, "with --open: how images are shown")
     runs_option(parser)
     models_option(parser)
 

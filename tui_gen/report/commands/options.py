@@ -74,7 +74,12 @@ def style_options(parser: OptionTaker, top: bool = False) -> None:
     parser.add_argument("--plain", action="store_true", help=words, default=default(top, False))
     words = "time between plain lines (default: 2)"
     parser.add_argument("--every", metavar="SECONDS", type=seconds, help=words, default=default(top, 2.0))
-    graphics_option(parser, "how images are shown (default: what the terminal can)", top)
+    workbench_options(parser, "how images are shown (default: what the terminal can)", top)
+
+
+def workbench_options(parser: OptionTaker, words: str, top: bool = False) -> None:
+    """How the workbench is shown: `--graphics`, of which `words` tell, `--theme`, `--budget`."""
+    graphics_option(parser, words, top)
     words = "colours of the workbench, this time"
     parser.add_argument("--theme", metavar="NAME", help=words, default=default(top, None))
     words = "what the workbench may send in a second while nobody presses a key (20K, say): slow links stay quick"
