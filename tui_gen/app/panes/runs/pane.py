@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from functools import partial
@@ -155,17 +156,15 @@ has a `›`, marked ones have a `◆`.
 
     def entries(self) -> Iterable[Entry]:
         """Every run, to be opened, also before this pane was on screen and has looked at it; every order."""
-        known = {info.path: info for info in self.rows}
-        try:
-            paths = [path for _, path in folders(self.runs.root)]
-        except RunError:
-            paths = list(known)
-        for path in paths[:MOST_ENTRIES]:
-            name, info = Path(path).name, known.get(path)
-            call = partial(self.post_message, RunOpened(Path(path)))
-            words = " ".join(dict.fromkeys((info.name, distinction(name)))) if info is not None else clean(name)
-            what = f"{info.state}, step {info.step:,}" if info is not None else ""
-            yield Entry(f"Open run: {words}", call, what, here=False)
+        for info in self.rows[:MOST_ENTRIES]:
+            call = partial(self.post_message, RunOpened(Path(info.path)))
+            name = " ".join(dict.fromkeys((info.name, distinction(Path(info.path).name))))
+            yield Entry(f"Open run: {name}", call, f"{info.state}, step {info.step:,}", here=False)
+        if not self.rows:
+            with contextlib.suppress(RunError):
+                for _, path in folders(self.runs.root)[:MOST_ENTRIES]:
+                    call = partial(self.post_message, RunOpened(Path(path)))
+                    yield Entry(f"Open run: {clean(Path(path).name)}", call, "", here=False)
         for name, fact in FACTS.items():
             yield Entry(f"Sort runs by: {name}", partial(self.sort_by, name), fact.help)
 
