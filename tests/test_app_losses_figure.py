@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.plot_host import Host, append, write_run
 from tests.test_app_losses import SIZES, drive, settled
@@ -152,15 +153,31 @@ async def test_what_to_do_has_a_row_of_its_own_where_the_line_has_no_room(tmp_pa
         app.losses.set_catalog(catalog)
         await settled(app, pilot)
         lines = app.text().split("\n")
-        assert lines[1][1:].startswith("▲ 4 of 16 units active") and "figure ≥ -24.7" in lines[1]
-        assert lines[2].strip("┃ ").startswith("→ Lower beta or raise it later" if rows == 2 else "linear")
-        assert ("Lower beta" in lines[1]) == (size[0] == 200)
+        assert lines[1][1:].startswith("▲ 4 of 16 units active")
+        facts = "val elbo: best -30 at step 200 · figure ≥ -24.7 · "
+        short = "val elbo: best -30 · figure ≥ -24.7 · → Lower beta or "
+        below = f"{facts[:33]}→ Lower beta" if size[0] == 80 else short
+        assert lines[2].strip("┃ ").startswith(below if rows == 2 else "linear")
+        assert (f"{few} · {facts}Lower beta" in lines[1]) == (size[0] == 200)
         heights = [plot.size for plot in app.losses.plots]
         told.append(Verdict("good", "in balance, with its figure ahead"))
         app.losses.redraw()
         await settled(app, pilot)
         assert "✔ in balance" in app.text() and "→" not in app.text().split("\n")[2]
         assert [plot.size for plot in app.losses.plots] == heights, "verdicts come and go, plots keep their size"
+
+
+def test_what_has_no_room_in_the_line_stands_below_it_and_nothing_twice():
+    going = Going(GOAL_LOOKS[1], "it goes well", "Stop", "best -30", " at step 9", "figure ≥ -24.7")
+    texts = {width: [row.plain for row in going.rows(width)] for width in range(20, 80)}
+    assert texts[65] == ["… it goes well · best -30 at step 9 · figure ≥ -24.7 · Stop"]
+    assert texts[50] == ["… it goes well · best -30 · figure ≥ -24.7", "→ Stop"]
+    assert texts[40] == ["… it goes well · figure ≥ -24.7", "best -30 at step 9 · → Stop"]
+    assert texts[30] == ["… it goes well", "best -30 · figure ≥ -24.7 · →…"]
+    assert all(len(row) <= width for width, rows in texts.items() for row in rows)
+    going = replace(going, advice="")
+    assert [row.plain for row in going.rows(40)] == ["… it goes well · figure ≥ -24.7", "best -30 at step 9"]
+    assert [row.plain for row in replace(going, best="", at="").rows(33)] == ["… it goes well · figure ≥ -24.7"]
 
 
 def test_at_the_commonest_size_the_line_says_how_far_the_figure_is():

@@ -1,5 +1,5 @@
-"""The line above the plots: is it going well? A sentence, the best value so far, and the figure to come to; below it
-what to do, where the line has no room for that."""
+"""The line above the plots: is it going well? A sentence, the best value so far, the figure to come to, and what to do;
+what has no room in it stands below."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GOAL_LOOKS = StateLook("✔", "success"), StateLook("…", "quiet")
 READINGS = StateLook("│", "quiet")
 """At the crosshair."""
 LEAST_WITH_WORDS, LEAST_WITH_ADVICE = 12, 16
-"""The least height of the pane that has a row for how the run goes, and a second one for what to do."""
+"""The least height of the pane that has a row for how the run goes, and a second one for what has no room in it."""
 EVERY = 1.0
 """Seconds after which how a run goes is looked up again, if anything came since."""
 LEAST, CLAUSE = 24, 44
@@ -54,12 +54,32 @@ class Going(msgspec.Struct, frozen=True):
     figure: str = ""
 
     def rows(self, width: int) -> list[Content]:
-        """All of it in one line; what to do in a second one where that has no room in the first."""
-        first = self.line(width)
-        if not self.advice or (first.plain.endswith(clean(self.advice)) and clean(self.sentence) in first.plain):
-            return [first]
-        advice = elided(f"→ {clean(self.advice)}", width)
-        return [replace(self, advice="").line(width), Content(advice)]
+        """All of it in one line where that has room for what it reached and what to do; else the sentence in one, the
+        rest behind it and in a second one.
+        """
+        line = self.line(width)
+        whole = all(clean(part) in line.plain for part in (self.best, self.figure))
+        if whole and (not self.advice or line.plain.endswith(f"{clean(self.sentence)}{self._tail(self._all)}")):
+            return [line]
+        room = width - 2 - width_of(clean(self.sentence))
+        facts = (self.best, self.figure), (self.figure,), ()
+        kept = next((parts for parts in facts if width_of(self._tail(parts)) <= room), ())
+        advice = f"→ {self.advice}" if self.advice else ""
+        rests = ([*(best, self.figure)[: 2 - len(kept)], advice] for best in (self.best + self.at, self.best))
+        for words in rests:
+            rest = " · ".join(clean(part) for part in words if part)
+            if width_of(rest) <= width:
+                break
+        first = replace(self, best="", at="", figure="", advice="").line(width - width_of(self._tail(kept)))
+        return [Content.assemble(first, self._tail(kept)), Content(elided(rest, width))]
+
+    @property
+    def _all(self) -> tuple[str, ...]:
+        return self.best + self.at, self.figure, self.advice
+
+    @staticmethod
+    def _tail(parts: tuple[str, ...]) -> str:
+        return "".join(f" · {clean(part)}" for part in parts if part)
 
     @property
     def whole(self) -> str:
@@ -72,9 +92,8 @@ class Going(msgspec.Struct, frozen=True):
         """As much of it as has room in one line: the figure before the advice, the sentence before all else."""
         sentence = clean(self.sentence)
         least = min(width_of(sentence), max(LEAST, min(CLAUSE, width_of(re.split("[,:;(]", sentence)[0]))))
-        for parts in ((self.best + self.at, self.figure, self.advice), (self.best + self.at, self.figure),
-                      (self.best, self.figure), (self.figure,), ()):  # fmt: skip
-            tail = "".join(f" · {clean(part)}" for part in parts if part)
+        for parts in (self._all, self._all[:2], (self.best, self.figure), (self.figure,), ()):
+            tail = self._tail(parts)
             room = width - width_of(self.look.sign) - 1 - width_of(tail)
             if room >= least:
                 break
@@ -129,8 +148,8 @@ def readings_of(view: RunView, panels: Iterable[Panel], step: float, here: tuple
 
 class GoingLine(Widget):
     """One row that says how the run goes, or what curves without a plot read at the crosshair; drawn again only when it
-    says something else. Where what to do needs a second row and there is room for one, it has one from then on, so that
-    plots do not change their size with every other verdict."""
+    says something else. Where it needs a second row and there is room for one, it has one from then on, so that plots
+    do not change their size with every other verdict."""
 
     DEFAULT_CSS = """
     GoingLine { height: 1; width: 1fr; }
@@ -186,7 +205,7 @@ class GoingLine(Widget):
         return self._judgement
 
     def render(self) -> Content:
-        """The line, as long as there is room, and what to do below it."""
+        """The line, as long as there is room, and the rest below it."""
         if self._going is None:
             return Content("")
         width = self.size.width

@@ -10,7 +10,8 @@ HELP = """
 ## Losses
 
 The line above the plots says whether it is going well: the metric that the recipe is judged by, its best value so far,
-and the **figure** that it should come to, which is also drawn across its plot; below it stands what to do.
+the **figure** that it should come to, which is also drawn across its plot, and what to do. What has no room in it
+stands below.
 
 Each plot has one metric, the one that the recipe is judged by first, in sections: those of each phase of the training,
 quality, health. Every step's value is kept. The dim **band**
