@@ -31,7 +31,13 @@ def test_what_comes_first_is_what_the_recipe_measures(quality, first):
 
 def test_every_picture_is_of_a_recipe_and_small():
     files = list(cards.folder().glob("*"))
-    assert files and {file.stem for file in files} <= set(CATALOG.recipes)
+    assert files and {file.stem.removesuffix(cards.SMALL) for file in files} <= set(CATALOG.recipes)
+    small = [file for file in files if file.stem.endswith(cards.SMALL)]
+    for file in small:
+        name = file.stem.removesuffix(cards.SMALL)
+        card = cards.card(CATALOG.recipes[name])
+        assert card.picture == str(file) and card.title == f"{name}, its small version", "there is no better one"
+    assert {f"ddpm{cards.SMALL}.png", f"vae{cards.SMALL}.png"} <= {file.name for file in small}
     assert sum(file.stat().st_size for file in files) < 1_000_000
 
 
@@ -49,10 +55,10 @@ def test_a_time_is_told_where_it_was_recorded(monkeypatch):
 
 def test_a_picture_of_a_run_with_other_settings_says_so(monkeypatch):
     """The figures of some recipes are for data that was not at hand: their runs on record are on other data."""
-    records = {"gan": {"words": "50 epochs, with dataset.name=mnist"}, "vae": {"words": "50 epochs"}}
+    records = {"gan": {"words": "50 epochs, with dataset.name=mnist"}, "conv-vae": {"words": "50 epochs"}}
     monkeypatch.setattr(cards, "_records", lambda: records)
-    titles = [cards.card(CATALOG.recipes[name]).title for name in ("gan", "vae", "ddpm")]
-    others = [f"{name}, trained as it is written" for name in ("vae", "ddpm")]
+    titles = [cards.card(CATALOG.recipes[name]).title for name in ("gan", "conv-vae", "ddpm-digits")]
+    others = [f"{name}, trained as it is written" for name in ("conv-vae", "ddpm-digits")]
     assert titles == ["gan, trained with dataset.name=mnist", *others]
 
 

@@ -1,6 +1,7 @@
 """A recipe's card: what it trains, what it should reach, how long that took, and what it made when it was trained.
 
-Times come from the recorded runs, pictures from `models/cards` (`make cards RUNS=DIR` takes them from runs).
+Times come from the recorded runs, pictures from `models/cards` (`make cards RUNS=DIR` takes them from runs): of the
+recipe as it is written, or of its small version.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any, NamedTuple
 
 from tui_gen.catalog import Recipe
 from tui_gen.quantities import duration
+
+SMALL = ".small"
+"""What a picture's name ends with that is of the small version of a recipe."""
 
 
 class Card(NamedTuple):
@@ -32,8 +36,11 @@ def card(recipe: Recipe, start_key: str = "F5") -> Card:
     first = _judged_by(recipe)
     lines += [f"Its losses will come here, {first} first." if first else "Its losses will come here.", ""]
     lines.append(f"{start_key} trains it{_time(recipe.name)}.")
-    picture = folder() / f"{recipe.name}.png"
-    return Card(recipe.name, "\n".join(lines), str(picture) if picture.exists() else "", _title(recipe.name))
+    for ending, title in (("", _title(recipe.name)), (SMALL, f"{recipe.name}, its small version")):
+        picture = folder() / f"{recipe.name}{ending}.png"
+        if picture.exists():
+            return Card(recipe.name, "\n".join(lines), str(picture), title)
+    return Card(recipe.name, "\n".join(lines), "", _title(recipe.name))
 
 
 def _judged_by(recipe: Recipe) -> str:
