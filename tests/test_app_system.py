@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 import pytest
 from textual.app import ComposeResult
 
@@ -59,6 +62,13 @@ async def test_what_would_have_helped_goes_into_the_form_for_the_next_run(monkey
         app.form.draft.set_text("preview.every_seconds", "7")
         await pilot.press("a")
         assert app.form.draft.text("preview.every_seconds") == "20"
+
+
+def test_where_there_are_120_columns_there_is_a_history_too():
+    loads = [msgspec.structs.replace(LOAD, cpu=float(cpu), memory=cpu * 10**8, gpu=None) for cpu in range(1, 9)]
+    worker, everybody = map(str, machine_rows(UsageReading(COSTLY, "lately", loads), LOAD, 57)[1:3])
+    assert all(len(history) >= 5 for history in re.findall("[▁-█]+", worker)) and len(re.findall("[▁-█]+", worker)) == 2
+    assert worker.index("800 MB") == everybody.index("8.0 GB of 16 GB") and len(worker) <= 57
 
 
 async def test_a_run_of_an_earlier_version_says_so(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from textual.content import Content
@@ -9,10 +10,15 @@ from textual.content import Content
 from tui_gen.draw.spark import bar, spark
 from tui_gen.quantities import duration, moment, size
 from tui_gen.text import clean
-from tui_gen.usage import PREVIEW, STEP_PARTS, Load, Spent
+from tui_gen.usage import PREVIEW, STEP_PARTS, Gpu, Load, Spent
 from tui_gen.verdicts.bottleneck import PARTS
 
 Rows = list[Content]
+NO_ANSWER = "not told here"
+NAMES = 10
+"""Cells for the name of a row."""
+LEAST_HISTORY = 3
+"""Cells of a history that tells anything."""
 
 
 class UsageReading(NamedTuple):
@@ -54,50 +60,53 @@ def _cost(times: Spent, name: str) -> str:
     return f"{count} × {moment(seconds / count)}" if count else ""
 
 
+class Figure(NamedTuple):
+    """One figure in words, its history, and the value that a full bar of that stands for."""
+
+    words: str
+    values: Sequence[float | None] = ()
+    top: float = 1.0
+
+
 def machine_rows(reading: UsageReading, own: Load | None, width: int) -> Rows:
     """What the worker, the machine, its GPU and this workbench take, with their history where there is room."""
     load, loads = reading.loads[-1], reading.loads
-    room = max(0, min(24, (width - 52) // 2))
-    no_answer = "not told here"
     who = f"1 of {reading.processes}" if reading.processes > 1 else "worker"
-    cpu = f"{load.cpu:.1f} of {load.cpus:g} CPUs"
-    rows = [
-        Content.assemble(("Machine ", "bold"), (clean(load.host), "$quiet")),
-        _row(who, (cpu, spark([at.cpu for at in loads], room, load.cpus)),
-             (size(load.memory), spark([at.memory for at in loads], room, max(at.memory for at in loads)))),
-    ]  # fmt: skip
-    busy = no_answer if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
-    in_use = f"{size(load.total - load.free)} of {size(load.total)}" if load.total and load.free else no_answer
-    history = [at.total - at.free if at.free else None for at in loads]
-    rows.append(
-        _row("all", (busy, spark([at.all_cpus for at in loads], room, 1.0)), (in_use, spark(history, room, load.total)))
-    )
-    if load.gpu is not None:
-        rows += _gpu_rows(loads, room)
-    if own is not None:
-        rows.append(_row("workbench", (f"{own.cpu:.2f} CPUs", ""), (size(own.memory), "")))
-    return rows
-
-
-def _gpu_rows(loads: list[Load], room: int) -> Rows:
+    own_memory = [float(at.memory) for at in loads]
+    in_use = f"{size(load.total - load.free)} of {size(load.total)}" if load.total and load.free else NO_ANSWER
+    used = [float(at.total - at.free) if at.free else None for at in loads]
+    busy = NO_ANSWER if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
+    rows = {
+        who: (Figure(f"{load.cpu:.1f} of {load.cpus:g} CPUs", [at.cpu for at in loads], load.cpus),
+              Figure(size(load.memory), own_memory, max(own_memory))),
+        "all": (Figure(busy, [at.all_cpus for at in loads]), Figure(in_use, used, load.total)),
+    }  # fmt: skip
     gpus = [at.gpu for at in loads if at.gpu is not None]
-    gpu = gpus[-1]
-    busy = "needs nvidia-ml-py" if gpu.busy is None else f"{gpu.busy:.0%} busy"
-    memory = f"{size(gpu.used)} of {size(gpu.total)}"
+    if load.gpu is not None:
+        computing = "needs nvidia-ml-py" if load.gpu.busy is None else f"{load.gpu.busy:.0%} busy"
+        memory = f"{size(load.gpu.used)} of {size(load.gpu.total)}"
+        rows["GPU"] = (Figure(computing, [at.busy for at in gpus]),
+                       Figure(memory, [float(at.used) for at in gpus], load.gpu.total))  # fmt: skip
+    if own is not None:
+        rows["workbench"] = (Figure(f"{own.cpu:.2f} CPUs"), Figure(size(own.memory)))
+    widths = [max(len(figures[column].words) for figures in rows.values()) for column in (0, 1)]
+    room = max(0, min(24, (width - NAMES - sum(widths) - 4) // 2))
+    lines = [Content.assemble(("Machine ", "bold"), (clean(load.host), "$quiet"))]
+    for name, figures in rows.items():
+        parts: list[Any] = [f"{name:<{NAMES}}"]
+        for figure, wide in zip(figures, widths, strict=True):
+            history = spark(figure.values, room, figure.top) if room >= LEAST_HISTORY and figure.values else ""
+            parts += [f"{figure.words:<{wide}} ", (f"{history:<{room}}", "$text-primary"), "  "]
+        lines.append(Content.assemble(*parts).rstrip())
+        if name == "GPU" and load.gpu is not None:
+            lines.append(_gpu_facts(load.gpu))
+    return lines
+
+
+def _gpu_facts(gpu: Gpu) -> Content:
     facts = [clean(gpu.name), f"{size(gpu.own)} the run's" if gpu.own else ""]
     facts += [f"{gpu.watts:.0f} W" if gpu.watts else "", f"{gpu.celsius:.0f} °C" if gpu.celsius else ""]
-    return [
-        _row("GPU", (busy, spark([at.busy for at in gpus], room, 1.0)),
-             (memory, spark([at.used for at in gpus], room, gpu.total))),
-        Content.styled(f"{'':<10}{' · '.join(filter(None, facts))}", "$quiet"),
-    ]  # fmt: skip
-
-
-def _row(name: str, *columns: tuple[str, str]) -> Content:
-    parts: list[Any] = [f"{name:<10}"]
-    for words, history in columns:
-        parts += [f"{words:<17} ", (history, "$text-primary"), "  " if history else ""]
-    return Content.assemble(*parts).rstrip()
+    return Content.styled(f"{'':<{NAMES}}{' · '.join(filter(None, facts))}", "$quiet")
 
 
 def beside(left: Rows, right: Rows, column: int) -> Rows:
