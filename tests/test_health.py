@@ -408,6 +408,13 @@ def test_an_interrupted_run_is_to_be_resumed(tmp_path, checkpoints, advice):
     assert advice in verdict.advice and verdict.number
 
 
+def test_a_run_whose_folder_is_gone_is_not_to_be_resumed(tmp_path):
+    view = vae(tmp_path)
+    view.state, view.reason = "interrupted", "its folder is gone"
+    view.path.rename(view.path.with_name("elsewhere"))
+    assert not said(view, stated("vae")).advice
+
+
 @pytest.mark.parametrize("count", [20, 21, 333, 4_000, 50_001])
 def test_blocks_are_medians_of_what_is_finite(count):
     """Of every block, evenly cut; NaN where none of its values is a number."""

@@ -143,6 +143,8 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
         standing = Standing.of(view, stated)
         words = f"it was interrupted at step {count(view.step)}: {_line(view.reason)}".rstrip(": ")
         advice = "Resume it: it goes on from its last checkpoint" if view.checkpoints else "Resume it: it begins again"
+        if not view.path.is_dir():
+            advice = ""  # it was moved away, as the words say
         return Verdict("watch", words, standing.words if standing is not None else "", advice)
     values = Values(view, stated.settings)
     figure = Standing.of(view, stated)
