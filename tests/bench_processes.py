@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.bench import Figure, Settings, ratio
 from tests.bench_health import WHAT, trainer_of
-from tui_gen import launch
+from tui_gen import launch, tuned
 
 WARM = 5
 """Steps that are not counted."""
@@ -68,6 +68,7 @@ def _train(
 
     keep_memory()
     torch.set_num_threads(threads)
+    tuned.use(tuned.wished())  # as workers do, which ask the environment once
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
     trainer.hands_rows = hands

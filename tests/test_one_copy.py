@@ -138,19 +138,26 @@ class Thread:
         self._barrier.wait(60)
 
 
+@pytest.mark.parametrize("large", [one_copy.LARGE, 200])
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_gradients_are_added_up_in_the_order_of_ranks_twice_in_a_row(count):
+def test_gradients_are_added_up_in_the_order_of_ranks_again_and_again(monkeypatch, count, large):
+    """The third time two parameters have none."""
+    monkeypatch.setattr(one_copy, "LARGE", large)
     shapes, barrier = [(40, 9), (7,), (3, 100)], threading.Barrier(count)
-    gradients = [[[torch.randn(shape) for shape in shapes] for _ in range(count)] for _ in range(2)]
+    gradients = [[[torch.randn(shape) for shape in shapes] for _ in range(count)] for _ in range(3)]
     gradients[1][0][0] = gradients[1][0][0].t().contiguous().t()  # one lies in another order
     gradients[0][1][1] = torch.ones(()).expand(7)
+    for each in gradients[2]:
+        each[1] = each[2] = None
 
     def exchange(copies, rank):
         found = []
         for each in gradients:
-            sums = copies[rank].exchanged("p", each[rank], torch.full((2,), rank + 1.0), torch.ones(8), 5)
-            places = [piece for piece in copies[rank].views["p"].own]
-            found.append([(piece, part.clone()) for piece, part in zip(places, sums.gradients)])
+            there, numbers = [gradient is not None for gradient in each[rank]], torch.full((2,), rank + 1.0)
+            sums = copies[rank].exchanged("p", each[rank], there, numbers, torch.ones(8), 5)
+            assert sums.there == there
+            parts = [part if part is None else part.clone() for part in sums.gradients]
+            found.append([*zip(copies[rank].views["p"].own, parts)])
             assert sums.numbers.tolist() == [count * (count + 1) / 2] * 2 and sums.flags.tolist() == [count] * 8
             copies[rank].settle()
         return found
@@ -170,8 +177,8 @@ def test_gradients_are_added_up_in_the_order_of_ranks_twice_in_a_row(count):
     with ThreadPoolExecutor(count) as pool:
         found = list(pool.map(functools.partial(exchange, copies), range(count)))
     for turn, each in enumerate(gradients):
-        expected = [functools.reduce(torch.add, some).flatten() for some in zip(*each)]
-        pieces = [pair for its in found for pair in its[turn]]
+        expected = [functools.reduce(torch.add, some).flatten() for some in zip(*each) if some[0] is not None]
+        pieces = [pair for its in found for pair in its[turn] if pair[1] is not None]
         assert sum(part.numel() for _, part in pieces) == sum(map(len, expected))
         for piece, part in pieces:
             assert torch.equal(part.flatten(), expected[piece.place][piece.start : piece.stop])

@@ -302,9 +302,9 @@ class Exchange:
         handed = [place for place, its in rows.items() if its.full]
         there = [gradient is not None or place in handed for place, gradient in enumerate(merged)]
         if copy is not None and not whole:
-            code = self._code(phase.name, names, len(numbers), [*there, *handed])
+            code = self._code(phase.name, names, numbers.shape[0], [*there, *handed])
             flags = self._no_flags if self._flagged else self.ranks.flags
-            sums = copy.exchanged(phase.name, merged, numbers, flags, code)
+            sums = copy.exchanged(phase.name, merged, there, numbers, flags, code)
             if sums is not None:
                 if not self._flagged:
                     self.ranks.flag_sums, self._flagged = sums.flags, True
@@ -450,7 +450,7 @@ def _forms(values: Sequence[Any]) -> list[Form]:
 def _row(values: Sequence[Any], numbers: Tensor) -> Row:
     """The metrics (count,) of such numbers of the whole batch, which nobody writes to any more, each a single one or
     pooled; float32. Those that are more than their numbers are made when they are asked for."""
-    if len(numbers) == len(values) and not any(isinstance(value, Pooled) for value in values):
+    if numbers.shape[0] == len(values) and not any(isinstance(value, Pooled) for value in values):
         return numbers
     forms = _forms(values)
     return lambda: torch.cat(_finished(forms, numbers))

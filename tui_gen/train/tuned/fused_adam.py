@@ -47,6 +47,8 @@ class FusedAdam(torch.optim.Adam):
 
     _moments: Moments | None = None
     _counts: np.ndarray
+    _steps: list[torch.Tensor] | None = None
+    """The counts of the pieces of `part`."""
     flushes = False
     """Whether averages that have faded away are set to 0, every so often. They belong to weights that have a gradient
     but rarely, as those of the pixels at an image's edge, and would take most of an update's time."""
@@ -76,8 +78,8 @@ class FusedAdam(torch.optim.Adam):
         assert self.part is not None
         moments = self._moments or self._gather(self.param_groups[0]["params"])
         part = self.part
-        steps = [moments[2][place] for place in part.places]
-        if all(there):
+        steps = self._steps = self._steps or [moments[2][place] for place in part.places]
+        if False not in there:
             self._counts += 1
             if steps:
                 self._update(part.weights, gradients, part.first, part.second, steps)
@@ -125,7 +127,7 @@ class FusedAdam(torch.optim.Adam):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._moments = self.part = None
+        self._moments = self._steps = self.part = None
 
     def forget(self) -> None:
         """Line the state up anew at the next step, as it will be in other memory; that of NumPy's counts is let go."""
@@ -133,7 +135,7 @@ class FusedAdam(torch.optim.Adam):
             for state in self.state.values():
                 state["step"] = state["step"].clone()
             del self._counts
-        self._moments = self.part = None
+        self._moments = self._steps = self.part = None
 
 
 @functools.cache

@@ -26,6 +26,7 @@ class Rows:
     def __init__(self, inputs: Tensor, gradients: Tensor, own: slice) -> None:
         self.inputs, self.gradients, self.own = inputs, gradients, own
         self._ours = inputs[own], gradients[own]
+        self._left: dict[tuple[int, int], Tensor] = {}
         self.count = len(self._ours[0])
         self.users = 0
         """How often the weights were used in the losses that are computed now; what is used twice is added up."""
@@ -42,8 +43,10 @@ class Rows:
 
     def part(self, start: int, stop: int) -> Tensor:
         """Of the weights' gradient those rows that are its numbers `start` to `stop`, of all processes' examples."""
-        width = self.inputs.shape[1]
-        return self.gradients[:, start // width : stop // width].t() @ self.inputs
+        if (left := self._left.get((start, stop))) is None:
+            width = self.inputs.shape[1]
+            left = self._left[start, stop] = self.gradients[:, start // width : stop // width].t()
+        return left @ self.inputs
 
     def of_own(self) -> Tensor:
         """The gradient (M, K), of the own examples."""
@@ -127,7 +130,7 @@ class HandedLinear(nn.Linear):
             or rows.off
             or not torch.is_grad_enabled()
             or input.dim() != 2
-            or len(input) != rows.count
+            or input.shape[0] != rows.count
             or input.dtype is not torch.float32
             or torch.is_autocast_enabled("cpu")
             or torch._C._are_functorch_transforms_active()

@@ -132,7 +132,13 @@ class _PhaseCopy:
         self.weights, self.first, self.second = (
             [layout.place(parameter.numel()) for parameter in parameters] for _ in range(3)
         )
-        self.gradients = [[layout.place(parameter.numel()) for parameter in parameters] for _ in range(count)]
+        sizes = [parameter.numel() for parameter in parameters]
+        # Of small ones, to cut pieces out of each gradient would take longer than to copy and add up what lies between.
+        self.small = [place for place, size in enumerate(sizes) if size < LARGE]
+        in_memory = self.small + [place for place, size in enumerate(sizes) if size >= LARGE]
+        areas = [{place: layout.place(sizes[place]) for place in in_memory} for _ in range(count)]
+        self.gradients = [[area[place] for place in range(len(sizes))] for area in areas]
+        """Of each process, where its gradients are: those of small parameters one behind the other."""
 
 
 class OneCopy:
@@ -156,16 +162,17 @@ class OneCopy:
         self._phases = {name: _PhaseCopy(*its, self.count, layout, handed) for name, its in phases.items()}
         trained = {id(parameter) for _, some in phases.values() for parameter in some}
         self._averages = {id(of): (average, layout.place(of.numel())) for average, of in averaged if id(of) in trained}
-        self._tails = [layout.place(ROOM + ROOM) for _ in range(self.count)]
-        self._codes = [layout.place(2) for _ in range(self.count)]
+        self._tails = layout.place((ROOM + ROOM) * self.count)
+        self._codes = layout.place(2 * self.count)
         self.size = layout.size
 
     def enter(self, memory: mmap.mmap) -> None:
         """Begin to use memory of `size` bytes that all processes share: what is trained is there from now on."""
         self._memory = memory
         # NumPy's: with so few numbers, its operations have less around them than PyTorch's.
-        self.tails = [np.frombuffer(memory, np.float32, 2 * ROOM, offset) for offset in self._tails]
-        self.codes = [np.frombuffer(memory, np.int64, 1, offset) for offset in self._codes]
+        count = self.count
+        self.tails = np.frombuffer(memory, np.float32, 2 * ROOM * count, self._tails).reshape(count, -1)
+        self.codes = np.frombuffer(memory, np.int64, count, self._codes)
         self.views = {name: _Views(self, phase) for name, phase in self._phases.items()}
         self.move_in()
 
@@ -212,28 +219,34 @@ class OneCopy:
         return id(parameter) in self._averages
 
     def exchanged(
-        self, name: str, gradients: Sequence[Tensor | None], numbers: Tensor, flags: Tensor, code: int
+        self,
+        name: str,
+        gradients: Sequence[Tensor | None],
+        there: list[bool],
+        numbers: Tensor,
+        flags: Tensor,
+        code: int,
     ) -> Sums | None:
         """This process's pieces of a phase's gradients, summed over all processes, and sums of `numbers` and `flags`.
 
-        None on all of them where their `code` (0 or more) differs, or there are too many numbers: nothing is summed.
+        `there` tells which parameters have a gradient, or rows in its place. None on all of them where their `code` (0
+        or more) differs, or there are too many numbers: nothing is summed.
         """
-        views, tail, count = self.views[name], self.tails[self.rank], len(numbers)
-        ordered = views.in_order(gradients)
+        views, tail = self.views[name], self.tails[self.rank]
+        count, flagged = numbers.shape[0], ROOM + flags.shape[0]
         if count <= ROOM:
             tail[:count] = numbers.numpy()
-            tail[ROOM : ROOM + len(flags)] = flags.numpy()
-        self.codes[self.rank][0] = code if count <= ROOM else -1
-        views.send(ordered)
+            tail[ROOM:flagged] = flags.numpy()
+        self.codes[self.rank] = code if count <= ROOM else -1
+        large = views.send(gradients)
         self.ranks.meet()
         self._written = True  # and read by the others: they are to be met before anything is written again
-        codes = [int(other[0]) for other in self.codes]
-        if codes[0] < 0 or any(other != codes[0] for other in codes):
+        codes = self.codes.tolist()
+        if codes[0] < 0 or codes.count(codes[0]) < len(codes):
             self.settle()
             return None
         total = torch.from_numpy(functools.reduce(np.add, self.tails))
-        there = [gradient is not None or views.handed(place) for place, gradient in enumerate(ordered)]
-        return Sums(views.summed(ordered), there, total[:count], total[ROOM : ROOM + len(flags)])
+        return Sums(views.summed(large, there), there, total[:count], total[ROOM:flagged])
 
     def whole(self, name: str) -> dict[int, Tensor]:
         """The gradients, of all examples, of weights whose rows were handed over, by place: the same bits as of the
@@ -242,9 +255,9 @@ class OneCopy:
         views, phase = self.views[name], self._phases[name]
         if not views.rows:
             return {}
-        self.codes[self.rank][0] = sum(rows.full << number for number, rows in enumerate(views.rows.values()))
+        self.codes[self.rank] = sum(rows.full << number for number, rows in enumerate(views.rows.values()))
         self.ranks.meet()
-        alike = len({int(other[0]) for other in self.codes}) == 1
+        alike = len(set(self.codes.tolist())) == 1
         for piece, numbers in zip(views.own, views.theirs[self.rank]):
             if alike and views.handed(piece.place):
                 numbers.copy_(views.product(piece))
@@ -287,20 +300,38 @@ class OneCopy:
 
 
 class _Views:
-    """A phase's gradients in the memory: this process writes others' pieces, and reads its own pieces of theirs."""
+    """A phase's gradients in the memory: this process writes all of the small ones, and others' pieces of large ones;
+    and it reads its own pieces of theirs."""
 
     def __init__(self, copy: OneCopy, phase: _PhaseCopy) -> None:
         self.parameters, self.rank = phase.parameters, copy.rank
         self.own = phase.pieces[copy.rank]
-        self.others = [piece for rank, some in enumerate(phase.pieces) if rank != copy.rank for piece in some]
 
-        def view(rank: int, piece: Piece) -> Tensor:
-            parameter = phase.parameters[piece.place]
-            numbers = copy._numbers(phase.gradients[rank][piece.place], parameter.numel())
-            return piece.of(numbers.as_strided(parameter.size(), parameter.stride()))
+        def whole(rank: int, place: int) -> Tensor:
+            parameter = phase.parameters[place]
+            numbers = copy._numbers(phase.gradients[rank][place], parameter.numel())
+            return numbers.as_strided(parameter.size(), parameter.stride())
 
-        self.places = [view(copy.rank, piece) for piece in self.others]
-        self.theirs = [[view(rank, piece) for piece in self.own] for rank in range(copy.count)]
+        ranks, small = range(copy.count), set(phase.small)
+        self.theirs = [[piece.of(whole(rank, piece.place)) for piece in self.own] for rank in ranks]
+        self.small = [(place, whole(copy.rank, place)) for place in phase.small]
+        self.others = [
+            (piece, piece.of(whole(copy.rank, piece.place)))
+            for rank in ranks if rank != copy.rank
+            for piece in phase.pieces[rank] if piece.place not in small
+        ]  # fmt: skip
+        self.wide = [place for place in range(len(self.parameters)) if place not in small]
+        self.large = [(number, piece) for number, piece in enumerate(self.own) if piece.place not in small]
+        of_small = [piece for piece in self.own if piece.place in small]
+        self.spans: list[Tensor] = []
+        """What each process has written of the own pieces of small parameters, with what lies between them."""
+        if of_small:
+            (first, start, _, _), (last, _, stop, _) = of_small[0], of_small[-1]
+            for area in phase.gradients:
+                begin = area[first] + 4 * start
+                self.spans.append(copy._numbers(begin, (area[last] - begin) // 4 + stop))
+        self.into = 0 if copy.rank else 1
+        """Whose area has the sums of the own pieces: nobody else reads them there."""
         examples, own = copy.handed.examples, copy.handed.own
         self.rows: dict[int, Rows] = {}
         """What is handed over in the place of gradients, by the place of the weights."""
@@ -325,48 +356,46 @@ class _Views:
         """Rows that were written, by the place of the weights."""
         return {place: rows for place, rows in self.rows.items() if rows.full}
 
-    def in_order(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Gradients that lie in memory as their parameters do."""
-        return [
-            gradient if gradient is None or gradient.stride() == parameter.stride()
-            else torch.empty_like(parameter).copy_(gradient)
-            for gradient, parameter in zip(gradients, self.parameters)
-        ]  # fmt: skip
-
-    def send(self, gradients: Sequence[Tensor | None]) -> None:
-        """Write the pieces of others where they find them."""
-        pairs = [
-            (place, piece.of(gradient))
-            for place, piece in zip(self.places, self.others)
-            if (gradient := gradients[piece.place]) is not None
-        ]
+    def send(self, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:
+        """Write gradients where others find them; the large ones that there are, as they lie in memory, by place."""
+        large: dict[int, Tensor] = {}
+        for place in self.wide:
+            if (gradient := gradients[place]) is not None:
+                parameter = self.parameters[place]
+                in_order = gradient.stride() == parameter.stride()
+                large[place] = gradient if in_order else torch.empty_like(parameter).copy_(gradient)
+        pairs = [(view, gradient) for place, view in self.small if (gradient := gradients[place]) is not None]
+        if large:
+            pairs += [(view, piece.of(large[piece.place])) for piece, view in self.others if piece.place in large]
         if pairs:
-            torch._foreach_copy_([place for place, _ in pairs], [piece for _, piece in pairs])
+            torch._foreach_copy_([view for view, _ in pairs], [gradient for _, gradient in pairs])
+        return large
 
-    def summed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def summed(self, large: Mapping[int, Tensor], there: Sequence[bool]) -> list[Tensor | None]:
         """The sums of all processes' own pieces, in the order of ranks, in the place of what another wrote, which
-        nobody else reads; and those of which rows were handed over."""
-        mine = [None if (gradient := gradients[piece.place]) is None else piece.of(gradient) for piece in self.own]
-        there = [piece is not None for piece in mine]
-        for number, piece in enumerate(self.own):
+        nobody else reads; and those of which rows were handed over. Of parameters that have no gradient, None."""
+        sums = self.theirs[self.into]
+        if self.spans:
+            torch.add(self.spans[0], self.spans[1], out=self.spans[self.into])
+            for span in self.spans[2:]:
+                self.spans[self.into].add_(span)
+        found = [numbers if there[piece.place] else None for numbers, piece in zip(sums, self.own)]
+        added = []
+        for number, piece in self.large:
             if self.handed(piece.place):
-                mine[number] = self.product(piece)
-        if not any(there):
-            return mine
-        terms = [
-            [
-                piece
-                for piece in itertools.compress(mine if rank == self.rank else some, there)
-                if piece is not None
+                found[number] = self.product(piece)
+            elif piece.place in large:
+                added.append((number, piece.of(large[piece.place])))
+        if added:
+            terms = [
+                [mine if rank == self.rank else some[number] for number, mine in added]
+                for rank, some in enumerate(self.theirs)
             ]
-            for rank, some in enumerate(self.theirs)
-        ]
-        if self.rank == 0:  # of two numbers, either may be the first
-            terms[:2] = terms[1::-1]
-        for more in terms[1:]:
-            torch._foreach_add_(terms[0], more)
-        numbers = iter(terms[0])
-        return [next(numbers) if is_there else gradient for is_there, gradient in zip(there, mine)]
+            if self.rank == 0:  # of two numbers, either may be the first
+                terms[:2] = terms[1::-1]
+            for more in terms[1:]:
+                torch._foreach_add_(terms[0], more)
+        return found
 
 
 def fits(tensors: Iterable[Tensor]) -> bool:
