@@ -10,8 +10,10 @@ from textual.widgets import Button
 from tests.hosts import ThemedApp
 from tests.painted import painted_text
 from tests.shell import until
+from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
 from tui_gen.app.widgets.dialogs import beside_dialog, broken_dialog, ended_dialog, quit_dialog, trust_dialog
 from tui_gen.app.widgets.rollback_dialog import RollbackDialog
+from tui_gen.params import Param
 from tui_gen.remedy import smaller
 
 LINES = [f"line {number} of what the worker said before it ended" for number in range(12)]
@@ -45,3 +47,24 @@ async def test_every_answer_is_on_the_screen_and_can_be_clicked(size):
                 await until(pilot, lambda: len(app.screen_stack) == 1)
             assert answers == wanted, name
             answers.clear()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20), (40, 12)])
+async def test_every_field_of_the_sweep_form_is_on_the_screen_when_it_is_gone_to(size):
+    app = ThemedApp()
+    params = {f"train.{name}": Param(name, "int", 0) for name in ("seed", "steps", "threads")}
+    dialog = SweepDialog("vae", params, dict.fromkeys(params, 0), lambda _: None, lambda _: ("loss", "lower"), {}, {})
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(dialog)
+        await until(pilot, lambda: len(app.screen_stack) == 2 and app.screen.query(Button))
+        fields = list(app.screen.query("Input, OptionList, Button"))
+        assert len(fields) == 10
+        for field in fields:
+            field.focus()
+
+            def seen(field=field):
+                x, y, width, height = field.region
+                inside = x >= 0 and y >= 0 and x + width < size[0] and y + height < size[1] and width > 5
+                return inside and app.screen.get_widget_at(x, y)[0] is field
+
+            await until(pilot, seen, str(field))

@@ -52,8 +52,9 @@ class SweepDialog(Modal[SweepPlan | None]):
     DEFAULT_CSS = """
     SweepDialog { align: center middle; background: $background 60%; }
     SweepDialog > Vertical {
-        width: 90%; max-width: 100; min-width: 50; height: auto; max-height: 96%;
+        width: 90%; max-width: 100; height: auto; max-height: 96%;
         border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
+        overflow: hidden auto; scrollbar-size-vertical: 1;
     }
     SweepDialog Input { border: none; padding: 0 1; height: 1; background: $panel; }
     SweepDialog OptionList {
@@ -63,12 +64,12 @@ class SweepDialog(Modal[SweepPlan | None]):
     SweepDialog OptionList:focus { border: none; }
     SweepDialog #axes { height: auto; max-height: 6; scrollbar-size-vertical: 1; }
     SweepDialog .heading { color: $quiet; height: 1; }
-    SweepDialog .row { height: 1; }
+    SweepDialog .row { height: 1; overflow: auto hidden; scrollbar-size-horizontal: 0; }
     SweepDialog .row > Static { width: auto; color: $quiet; }
     SweepDialog .row > Input { width: 8; margin-right: 1; }
     SweepDialog .row > #trials, SweepDialog .row > #jobs { width: 7; }
     SweepDialog .row > #pruner { width: 11; }
-    SweepDialog .row > #metric { width: 1fr; }
+    SweepDialog .row > #metric { width: 1fr; min-width: 12; }
     SweepDialog #words { height: auto; max-height: 4; margin-top: 1; }
     SweepDialog #words.wrong { color: $text-error; }
     SweepDialog #buttons { height: 1; align-horizontal: right; }
