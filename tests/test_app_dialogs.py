@@ -9,7 +9,7 @@ from textual.widgets import Button
 
 from tests.hosts import ThemedApp
 from tests.painted import painted_text
-from tests.shell import until
+from tests.waiting import wait_for_async
 from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
 from tui_gen.app.widgets.dialogs import beside_dialog, broken_dialog, ended_dialog, quit_dialog, trust_dialog
 from tui_gen.app.widgets.rollback_dialog import RollbackDialog
@@ -25,6 +25,10 @@ DIALOGS = {
     "ended": lambda: ended_dialog("vae", "failed", "the disk is full", LINES, 40),
     "back": lambda: RollbackDialog("vae", [100, 200, 300], None),
 }
+
+
+async def until(pilot, condition):
+    await wait_for_async(condition, what=lambda: painted_text(pilot.app), tick=pilot.pause)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (40, 12)])
@@ -67,4 +71,4 @@ async def test_every_field_of_the_sweep_form_is_on_the_screen_when_it_is_gone_to
                 inside = x >= 0 and y >= 0 and x + width < size[0] and y + height < size[1] and width > 5
                 return inside and app.screen.get_widget_at(x, y)[0] is field
 
-            await until(pilot, seen, str(field))
+            await until(pilot, seen)
