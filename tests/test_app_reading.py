@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import select
+import signal
 import tty
 from collections.abc import Iterator
 from threading import Thread, current_thread
@@ -35,8 +36,13 @@ class Reading:
         self.thread = Thread(target=self.driver.run_input_thread, daemon=True)
 
     async def made(self) -> TerminalDriver:
-        """A driver, which is made where a loop runs."""
-        return TerminalDriver(App())
+        """A driver, which is made where a loop runs; what it does with signals is undone."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTSTP, signal.SIGCONT)}
+        try:
+            return TerminalDriver(App())
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def take(self, message: Any) -> None:
         """A message for the app."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
+
 class LossesPane(CurvesPane):
     """Curves of every metric of the shown run."""
 
