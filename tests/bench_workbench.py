@@ -42,9 +42,17 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class Watched(bench_trainer.Worker):
-    """A run that a workbench shows, which is held and let go on with it; `taken` is the workbench's processor time in
-    turns."""
+class Rested(bench_trainer.Worker):
+    """A run before each of whose turns the machine rests for a moment."""
+
+    def release(self) -> None:
+        select.select([], [], [], 0.3)
+        super().release()
+
+
+class Watched(Rested):
+    """A run that a workbench shows, which is held and let go on with it: it draws all anew then, which nobody has it do
+    who does not hold it, while the machine rests. `taken` is the workbench's processor time in turns."""
 
     terminal: PtyTerminal
     taken = 0.0
@@ -56,9 +64,8 @@ class Watched(bench_trainer.Worker):
 
     def release(self) -> None:
         self.terminal.process.send_signal(signal.SIGCONT)
-        select.select([], [], [], 0.3)  # it draws all anew, as nobody has it do who does not hold it
-        self.taken -= cpu_seconds(self.terminal.process.pid)
         super().release()
+        self.taken -= cpu_seconds(self.terminal.process.pid)
 
 
 def attached(settings: Settings, base: Path, root: str) -> Figure:
@@ -74,7 +81,7 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
             wait_for(lambda: shown.terminal.watched_at, 60, "the run on the screen")
             shown.speed(3.0)  # its start is not what is measured
             shown.hold()
-            with bench_trainer.Worker(bench_trainer.make_run(tables)) as alone:
+            with Rested(bench_trainer.make_run(tables)) as alone:
                 bench_trainer.warmed(alone)
                 shown.taken, turns = 0.0, max(4, round(settings.seconds / TURN))
                 pairs = bench_trainer.in_turn(shown, alone, settings.pairs, settings, TURN)
