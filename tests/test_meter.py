@@ -9,7 +9,7 @@ import torch
 
 from tui_gen.events import plain
 from tui_gen.sharing import Pooled
-from tui_gen.train.engine import exchange
+from tui_gen.train.engine import batch_metrics, exchange
 from tui_gen.train.engine.meter import Meter, row_of
 
 
@@ -51,7 +51,7 @@ def test_metrics_of_many_numbers_are_made_when_they_are_asked_for_and_keep_no_gr
 
     values = [weight.sum(), Pooled(spread, (torch.full((2,), 5.0), torch.ones(2)))]
     graph = weakref.ref(values[0])
-    row = exchange._row(values, exchange._numbers(values))
+    row = batch_metrics.row_of_batch(values, batch_metrics.numbers_of(values))
     del values
     meter.record(0, ("loss", "spread"), row)
     assert graph() is None and not asked

@@ -8,6 +8,7 @@ import itertools
 import mmap
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tui_gen import tuned
 from tui_gen.train.engine import pooling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.engine.ranks import Ranks
-from tui_gen.train.tuned import one_copy
+from tui_gen.train.tuned import layout, one_copy
 from tui_gen.train.tuned.fused_adam import FusedAdam
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -113,19 +114,19 @@ def test_one_copy_gives_the_bits_of_one_for_each(tmp_path, monkeypatch):
 def test_pieces_are_even_and_whole_where_they_can_be():
     for sizes in ([7], [64, 64], [784 * 400, 400, 400 * 784, 784], [3] * 50, [1000, 1, 129]):
         for count in (2, 3, 4):
-            parts = one_copy.pieces(sizes, count)
+            parts = layout.pieces(sizes, count)
             for place, size in enumerate(sizes):
                 own = sorted((piece.start, piece.stop) for part in parts for piece in part if piece.place == place)
                 assert own[0][0] == 0 and own[-1][1] == size
-                assert all(a[1] == b[0] and a[1] % one_copy.UNIT == 0 for a, b in itertools.pairwise(own))
+                assert all(a[1] == b[0] and a[1] % layout.UNIT == 0 for a, b in itertools.pairwise(own))
             shares = [sum(piece.stop - piece.start for piece in part) for part in parts]
-            assert max(shares) - min(shares) <= 2 * one_copy.UNIT + max(min(size, one_copy.UNIT) for size in sizes)
+            assert max(shares) - min(shares) <= 2 * layout.UNIT + max(min(size, layout.UNIT) for size in sizes)
 
 
 def test_of_a_large_parameter_all_have_as_much():
-    size = 4 * one_copy.LARGE
-    for part in one_copy.pieces([size, 5, size, 3], 4):
-        assert [piece.stop - piece.start for piece in part if piece.place in (0, 2)] == [one_copy.LARGE] * 2
+    size = 4 * layout.LARGE
+    for part in layout.pieces([size, 5, size, 3], 4):
+        assert [piece.stop - piece.start for piece in part if piece.place in (0, 2)] == [layout.LARGE] * 2
 
 
 class Thread:
@@ -137,12 +138,18 @@ class Thread:
     def meet(self) -> None:
         self._barrier.wait(60)
 
+    def tell_early(self, parts: int) -> None:
+        """Nobody listens."""
 
-@pytest.mark.parametrize("large", [one_copy.LARGE, 200])
+    def meet_early(self, early: Callable[[int], None]) -> None:
+        self.meet()
+
+
+@pytest.mark.parametrize("large", [layout.LARGE, 200])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_gradients_are_added_up_in_the_order_of_ranks_again_and_again(monkeypatch, count, large):
     """The third time two parameters have none."""
-    monkeypatch.setattr(one_copy, "LARGE", large)
+    monkeypatch.setattr(layout, "LARGE", large)
     shapes, barrier = [(40, 9), (7,), (3, 100)], threading.Barrier(count)
     gradients = [[[torch.randn(shape) for shape in shapes] for _ in range(count)] for _ in range(3)]
     gradients[1][0][0] = gradients[1][0][0].t().contiguous().t()  # one lies in another order

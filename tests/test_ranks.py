@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
-import socket
 import sys
 
 import numpy as np
@@ -234,33 +232,6 @@ def test_sums_through_memory_are_those_through_the_network(tmp_path, monkeypatch
     assert [used for used, _ in memory] == [sys.platform == "linux"] * 2
     for _, other in (*memory, *network):
         assert all(np.array_equal(a, b) for a, b in zip(network[0][1], other))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is shared on Linux")
-def test_who_waits_awake_in_vain_does_so_ever_more_seldom_and_misses_nothing(monkeypatch):
-    monkeypatch.setattr(one_host, "SPIN", 0.0)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    host = one_host.OneHost(0, {1: ours}, mmap.mmap(-1, 4 * one_host.PLACE), 60)
-    host._asleep = 0  # however few cores there are
-    theirs.send(b"exchange 1, a meeting")
-    host.meet()
-    for in_vain in (one_host.PAUSE, 2 * one_host.PAUSE):
-        assert host._awake(ours) == b""
-        theirs.send(b"here")
-        tries = [host._awake(ours) for _ in range(in_vain + 1)]
-        assert tries == [b""] * in_vain + [b"here"]
-        host._pause = 2 * one_host.PAUSE
-    for _ in range(20):
-        host._asleep = 0
-        assert host._awake(ours) == b""
-    assert host._asleep == host._pause == one_host.LONGEST
-    theirs.send(b"exchange 2, a meeting")
-    host.meet()
-    theirs.close()
-    host._asleep = 0
-    with pytest.raises(RuntimeError, match=r"connection to rank 1 (closed|lost)"):
-        host.meet()
-    host.close()
 
 
 def test_one_process_waits_for_nobody():

@@ -132,14 +132,14 @@ def _like(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwarg
     dim = _along(now, tuple(x.shape))
     if dim is None:
         return func(*args, **kwargs)
+    if not kwargs and dim == 0 and x.dim() == 2 and x.is_contiguous() and (fresh := _FRESH.get(func)) is not None:
+        return _taken(now, fresh(now.total, x.shape[1], dtype=x.dtype, device=x.device), 0)  # as most draws are
     rest = {key: value for key, value in kwargs.items() if key not in ("input", "requires_grad")}
     whole = func(_empty(now, x, dim), *args[1:], **rest)
     return _taken(now, whole, dim).requires_grad_(kwargs.get("requires_grad", False))
 
 
 def _empty(now: BatchPart, x: Tensor, dim: int) -> Tensor:
-    if dim == 0 and x.dim() == 2 and x.is_contiguous():  # as most draws are, for which the rest would take longer
-        return x.new_empty(now.total, x.shape[1])
     order, shape = _order(x), _lengthened(now, tuple(x.shape), dim)
     whole = torch.empty([shape[place] for place in order], dtype=x.dtype, device=x.device)
     return whole.permute([order.index(place) for place in range(x.dim())])
@@ -210,6 +210,8 @@ def _recurrent(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], 
 
 _SIZED = (torch.rand, torch.randn)
 _ALIKE = (torch.rand_like, torch.randn_like, torch.randint_like)
+_FRESH: dict[Callable[..., Any], Callable[..., Tensor]] = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
+"""What draws the same numbers by a size, and has less to do."""
 _FILLS = (
     "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_", "random_", "uniform_",
 )  # fmt: skip

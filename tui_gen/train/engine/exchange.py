@@ -19,15 +19,16 @@ from torch import Tensor
 
 from tui_gen import sharing
 from tui_gen.model import Batch, Phase
-from tui_gen.sharing import BatchPart, Pooled
+from tui_gen.sharing import BatchPart
 from tui_gen.train.engine import accumulating, drawing
+from tui_gen.train.engine.batch_metrics import Answer, finished, forms, numbers_of, row_of_batch, summed, united
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
 from tui_gen.train.engine.meter import Meter, Row
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 from tui_gen.train.order import BEGIN, END
-from tui_gen.train.tuned import handed_rows
+from tui_gen.train.tuned import backward, handed_rows
 from tui_gen.train.tuned.one_copy import Sums
 
 METRICS = 64
@@ -78,10 +79,6 @@ class Message:
             ends[parameter.dtype] = start + parameter.numel()
         rest = self.kinds[torch.float32][ends[torch.float32] :]
         self.metrics, self.checks, self.flags = rest.split([self.room, CHECKS, FLAGS])
-
-
-Answer = tuple[list[str], list[Any]]
-"""Names and values of a part's metrics."""
 
 
 class GradientSums:
@@ -277,10 +274,11 @@ class Exchange:
             with trainer.autocast(), noted:
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
-            # The share is multiplied in: given to `grad`, it has PyTorch import its symbolic shapes first, for seconds.
-            share = micro.x.shape[0] / micro.total
+            besides = [] if views is None else views.besides()
             with handed_rows.handing():
-                total.add(torch.autograd.grad(scaled * share, parameters, allow_unused=True))
+                sources = [*parameters, *(weights for _, weights in besides)] if besides else parameters
+                found = backward.gradients(scaled, micro.x.shape[0] / micro.total, sources)
+            total.add(_joined(found, len(parameters), [place for place, _ in besides]) if besides else found)
             names = [f"{phase.name}/loss", *(f"{phase.name}/{key}" for key in metrics)]
             return names, [loss.detach(), *metrics.values()]
 
@@ -288,13 +286,16 @@ class Exchange:
         names, values = answers[0]
         shares = [micro.x.shape[0] / micro.total for micro in micro_batches]
         if all(other == names for other, _ in answers):
-            numbers = _summed([_numbers(some) for _, some in answers], shares)
+            if len(answers) == 1:
+                numbers = numbers_of(values, shares[0])
+            else:
+                numbers = summed([numbers_of(some) for _, some in answers], shares)
         elif self.ranks.count > 1:
             raise TrainingError(f"the metrics of {phase.name} differ between the parts of a batch; name them all alike")
         else:
-            names, values, numbers = _united(answers, shares)
+            names, values, numbers = united(answers, shares)
         if self.ranks.count == 1:
-            return tuple(names), _row(values, numbers), merged
+            return tuple(names), row_of_batch(values, numbers), merged
         rows = {} if views is None else views.full()
         for place, its in rows.items():
             if (besides := merged[place]) is not None:  # the weights were used in some other way, too
@@ -308,7 +309,7 @@ class Exchange:
             if sums is not None:
                 if not self._flagged:
                     self.ranks.flag_sums, self._flagged = sums.flags, True
-                return tuple(names), _row(values, sums.numbers), sums
+                return tuple(names), row_of_batch(values, sums.numbers), sums
         known = copy.whole(phase.name) if copy is not None and views is not None and whole else {}
         for place in handed:
             merged[place] = rows[place].of_own() if place not in known else known[place] if self.ranks.first else None
@@ -325,7 +326,7 @@ class Exchange:
             self.ranks.flag_sums, self._flagged = row.flags.clone(), True
         there = self._agreed(phase, row, names, there)
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
-        return tuple(names), _row(values, row.metrics[: len(numbers)].clone()), gradients
+        return tuple(names), row_of_batch(values, row.metrics[: len(numbers)].clone()), gradients
 
     def _code(self, phase: str, names: list[str], count: int, there: list[int]) -> int:
         """A number of what all ranks should have alike: metrics, gradients that there are, random numbers."""
@@ -406,9 +407,9 @@ class Exchange:
         """Metrics of this rank's part, as those of the whole batch."""
         if not values:
             return values
-        numbers = _numbers([*values.values()]) * (len(batch.x) / batch.total)
+        numbers = numbers_of([*values.values()]) * (len(batch.x) / batch.total)
         self.ranks.sum_([numbers])
-        return dict(zip(values, _finished(_forms([*values.values()]), numbers)))
+        return dict(zip(values, finished(forms([*values.values()]), numbers)))
 
     def validation_part(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
         """This rank's rows of a batch of validation examples; all of them where there are fewer than ranks."""
@@ -427,63 +428,13 @@ class Exchange:
         return self.averaged(values, batch)
 
 
-def _numbers(values: Sequence[Any]) -> Tensor:
-    """All numbers of some metrics one after the other, float32."""
-    tensors = [mean for value in values for mean in (value.means if isinstance(value, Pooled) else (value,))]
-    with torch.no_grad():
-        tensors = [tensor if tensor.dtype == torch.float32 else tensor.float() for tensor in tensors]
-        return torch.hstack([tensor if tensor.dim() < 2 else tensor.reshape(-1) for tensor in tensors])
-
-
-Form = tuple[Callable[..., Tensor] | None, list[torch.Size]]
-"""What makes a metric of tensors of these shapes; where nothing does, it is the only one."""
-
-
-def _forms(values: Sequence[Any]) -> list[Form]:
-    """How metrics come from their numbers. Keeps nothing of their graph."""
-    return [
-        (value.of, [mean.shape for mean in value.means]) if isinstance(value, Pooled) else (None, [value.shape])
-        for value in values
-    ]
-
-
-def _row(values: Sequence[Any], numbers: Tensor) -> Row:
-    """The metrics (count,) of such numbers of the whole batch, which nobody writes to any more, each a single one or
-    pooled; float32. Those that are more than their numbers are made when they are asked for."""
-    if numbers.shape[0] == len(values) and not any(isinstance(value, Pooled) for value in values):
-        return numbers
-    forms = _forms(values)
-    return lambda: torch.cat(_finished(forms, numbers))
-
-
-def _finished(forms: Sequence[Form], numbers: Tensor) -> list[Tensor]:
-    """The metrics themselves (1,), of such numbers of the whole batch, some of which they may be views of."""
-    parts = iter(numbers.split([shape.numel() for _, shapes in forms for shape in shapes]))
-    return [
-        next(parts) if of is None else of(*(next(parts).view(shape) for shape in shapes)).float().reshape(1)
-        for of, shapes in forms
-    ]
-
-
-def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    total = rows[0] * shares[0]
-    for row, share in zip(rows[1:], shares[1:]):
-        total.add_(row, alpha=share)
-    return total
-
-
-def _united(answers: Sequence[Answer], shares: Sequence[float]) -> tuple[list[str], list[Any], Tensor]:
-    """Names, values and numbers of metrics that only some parts of a batch have: means over those."""
-    by_name: dict[str, list[tuple[Any, float]]] = {}
-    for (names, values), share in zip(answers, shares):
-        for name, value in zip(names, values):
-            by_name.setdefault(name, []).append((value, share))
-    firsts = [some[0][0] for some in by_name.values()]
-    numbers = []
-    for some in by_name.values():
-        whole = sum(share for _, share in some)
-        numbers.append(_summed([_numbers([value]) for value, _ in some], [share / whole for _, share in some]))
-    return list(by_name), firsts, torch.cat(numbers)
+def _joined(found: Sequence[Tensor | None], count: int, places: Sequence[int]) -> list[Tensor | None]:
+    """The gradients of `count` parameters, behind which are more of those at `places`."""
+    gradients = list(found[:count])
+    for place, more in zip(places, found[count:], strict=True):
+        there = gradients[place]
+        gradients[place] = more if there is None else there if more is None else there + more
+    return gradients
 
 
 def _checks(code: int) -> Tensor:

@@ -11,9 +11,10 @@ from tui_gen import tuned
 from tui_gen.model import Model, Phase
 from tui_gen.train.engine.building import ours
 from tui_gen.train.engine.ranks import Ranks
-from tui_gen.train.tuned import handed_rows, one_copy, one_host
+from tui_gen.train.tuned import blocks, handed_rows, layout, one_copy, one_host
 from tui_gen.train.tuned.fused_adam import FusedAdam
-from tui_gen.train.tuned.one_copy import Handed, OneCopy
+from tui_gen.train.tuned.layout import Handed
+from tui_gen.train.tuned.one_copy import OneCopy
 
 
 class Pools(Protocol):
@@ -27,6 +28,7 @@ class Pools(Protocol):
     scaler: torch.amp.GradScaler | None
     in_order: bool
     hands_rows: bool
+    in_blocks: bool
 
     def pair_up(self) -> None:
         """Line up the averaged weights anew: they have other memory."""
@@ -102,7 +104,10 @@ class Pool:
         if memory is None:
             self._possible = False
             return
-        copy.enter(memory)
+        counters = None
+        if trainer.in_blocks and copy.wide and trainer.average is None and self.ranks.count == blocks.PROCESSES:
+            counters = one_host.more_counters(self.ranks, host, copy.wide)
+        copy.enter(memory, counters or ())
         self.copy = copy
         trainer.pair_up()
 
@@ -110,8 +115,8 @@ class Pool:
         """The weights for which rows are handed over. In runs begun before that was so there are none."""
         trainer, ranks = self.trainer, self.ranks
         if not (trainer.hands_rows and ours(trainer.model) and one_host.all_agree(ranks, handed_rows.works())):
-            return one_copy.NONE
-        layers = handed_rows.layers(trainer.model, self.examples, one_copy.LARGE)
+            return layout.NONE
+        layers = handed_rows.layers(trainer.model, self.examples, layout.LARGE)
         handed_rows.use(layers)
         own = ranks.share(self.examples)
         return Handed(frozenset(id(layer.weight) for layer in layers), self.examples, slice(own.start, own.stop))

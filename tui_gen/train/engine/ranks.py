@@ -28,7 +28,7 @@ import ipaddress
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ from tui_gen import tuned
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.order import ALIKE, Apart, At, Order
 from tui_gen.train.tuned import one_host
-from tui_gen.train.tuned.one_host import OneHost
+from tui_gen.train.tuned.one_host import MEETING, OneHost
 
 FLAGS = 8
 """Numbers of each rank's own that ride along with the gradients."""
@@ -175,6 +175,24 @@ class Ranks:
         assert self.host is not None
         with self._waiting:
             self.host.meet()
+
+    def meet_early(self, early: Callable[[int], None]) -> None:
+        """As `meet`; but `early` is called before with what all can read by then, as all have told by `tell_early`, if
+        they have."""
+        assert self.host is not None
+        meeting = self.host.meeting
+        with self._waiting:
+            meeting.say(MEETING)
+            parts = meeting.all_early()
+        if parts:
+            early(parts)
+        with self._waiting:
+            meeting.hear()
+
+    def tell_early(self, parts: int) -> None:
+        """Tell the others that some of what they are to read after the next meeting is there: `parts`, not 0."""
+        assert self.host is not None
+        self.host.meeting.early(parts)
 
     def tell(self, key: str, words: str) -> None:
         """Put words into the `store`, which needs no other rank to be there."""

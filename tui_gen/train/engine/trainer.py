@@ -35,7 +35,7 @@ from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
-HABITS = ("in_order", "draws_whole", "spread", "hands_rows")
+HABITS = ("in_order", "draws_whole", "spread", "hands_rows", "in_blocks")
 """What runs that began before do otherwise, as their checkpoints do not tell of it."""
 LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan", "rollbacks")
 """Such settings in the table of the training itself."""
@@ -110,6 +110,8 @@ class Trainer:
         pair them as they lie. Runs begun before this was known go on as they were."""
         self.hands_rows = True
         """Whether processes hand over rows of wide linear layers in the place of gradients: another order of sums."""
+        self.in_blocks = True
+        """Whether such gradients are computed in blocks, of which each process takes the next one it comes to."""
         self.spread = True
         """Whether a validation of some of the examples takes them from all over. Before, runs took the first ones, and
         go on so: their curves would jump."""

@@ -73,22 +73,35 @@ class FusedAdam(torch.optim.Adam):
     step.hooked = True  # type: ignore[attr-defined]
 
     def step_part(self, gradients: Sequence[torch.Tensor | None], there: Sequence[bool]) -> None:
-        """One update of this process's part from the gradients of its pieces. `there` tells which parameters have one
-        at all: the others are left as they are, as PyTorch does."""
+        """One update of this process's part from the gradients of its pieces, but of those that are None. `there` tells
+        which parameters have one at all: the others are left as they are, as PyTorch does."""
         assert self.part is not None
         moments = self._moments or self._gather(self.param_groups[0]["params"])
         part = self.part
         steps = self._steps = self._steps or [moments[2][place] for place in part.places]
-        if False not in there:
+        if False in there:
+            self._counts[list(there)] += 1
+        else:
             self._counts += 1
-            if steps:
-                self._update(part.weights, gradients, part.first, part.second, steps)
-            return
-        self._counts[list(there)] += 1
-        rows = zip(part.weights, gradients, part.first, part.second, steps)
-        some = [row for row in rows if row[1] is not None]
-        if some:
-            self._update(*map(list, zip(*some)))
+        if any(gradient is None for gradient in gradients):
+            rows = zip(part.weights, gradients, part.first, part.second, steps)
+            some = [row for row in rows if row[1] is not None]
+            if some:
+                self._update(*map(list, zip(*some)))
+        elif steps:
+            self._update(part.weights, gradients, part.first, part.second, steps)
+
+    def update_some(
+        self,
+        places: Sequence[int],
+        weights: list[torch.Tensor],
+        gradients: list[torch.Tensor],
+        first: list[torch.Tensor],
+        second: list[torch.Tensor],
+    ) -> None:
+        """Update pieces of parameters, besides those of `part`, in the same step: after `step_part`."""
+        moments = self._moments or self._gather(self.param_groups[0]["params"])
+        self._update(weights, gradients, first, second, [moments[2][place] for place in places])
 
     def _update(self, weights: Any, gradients: Any, first: Any, second: Any, steps: Any) -> None:
         group = self.param_groups[0]

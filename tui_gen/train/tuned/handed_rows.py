@@ -8,8 +8,7 @@ computes the gradient of its own part of the weights, of all examples at once: a
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,25 +20,65 @@ WORTH = 0.5
 
 class Rows:
     """Of one layer's weights (M, K), memory that all share: `inputs` (N, K) and `gradients` (N, M) of the whole batch's
-    N examples, of which `own` are this process's."""
+    N examples, of which `own` are this process's. `written` is called when those are there.
 
-    def __init__(self, inputs: Tensor, gradients: Tensor, own: slice) -> None:
+    The layer computes with `weights`, the same numbers as another leaf of the graph: its gradient is asked for only
+    where rows would not do. They do where the layer's bias is one of the parameters whose gradients are asked for,
+    `beside` by their ids: else the engine may see no need to go as far as the layer's output.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        gradients: Tensor,
+        own: slice,
+        weights: Tensor,
+        beside: Collection[int],
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
         self.inputs, self.gradients, self.own = inputs, gradients, own
-        self._ours = inputs[own], gradients[own]
+        self.weights, self._beside = weights, beside
+        self._ours, self._written = (inputs[own], gradients[own]), written
         self._left: dict[tuple[int, int], Tensor] = {}
         self.count = len(self._ours[0])
+        self.begin()
+
+    def begin(self) -> None:
+        """A loss is about to be computed."""
         self.users = 0
-        """How often the weights were used in the losses that are computed now; what is used twice is added up."""
+        """How often the weights were used in it; what is used twice is added up."""
+        self.lost = False
+        """Whether rows would not tell all: there is a gradient in it that is differentiated again, or no bias."""
         self.full = False
         """Whether the own rows were written."""
-        self.off = False
-        """Whether it is left alone from now on, as weights that were used twice."""
+        self._input: Tensor | None = None
+
+    @property
+    def do(self) -> bool:
+        """Whether rows tell all of the gradient of `weights`."""
+        return self.users == 1 and not self.lost
+
+    def use(self, input: Tensor, bias: Tensor | None) -> Tensor:
+        """What the layer makes of the own rows, `input`, which are handed over with their gradients."""
+        self.users += 1
+        self._input, self.lost = input, self.lost or bias is None or id(bias) not in self._beside
+        output = F.linear(input, self.weights, bias)
+        output.register_hook(self._hand_over)
+        return output
+
+    def _hand_over(self, gradient: Tensor) -> None:
+        if torch.is_grad_enabled():
+            self.lost = True
+        elif _handing and self.do and not self.full and self._input is not None:
+            self.write(self._input, gradient)
 
     def write(self, inputs: Tensor, gradients: Tensor) -> None:
         """Hand over the own rows."""
-        self._ours[0].copy_(inputs)
-        self._ours[1].copy_(gradients)
-        self.full = True
+        with torch.no_grad():
+            self._ours[0].copy_(inputs)
+            self._ours[1].copy_(gradients)
+        self._input, self.full = None, True
+        self._written()
 
     def part(self, start: int, stop: int) -> Tensor:
         """Of the weights' gradient those rows that are its numbers `start` to `stop`, of all processes' examples."""
@@ -51,10 +90,6 @@ class Rows:
     def of_own(self) -> Tensor:
         """The gradient (M, K), of the own examples."""
         return self._ours[1].t() @ self._ours[0]
-
-    def end(self) -> None:
-        """Losses are computed."""
-        self.off = self.off or self.users > 1
 
 
 _now: Mapping[int, Rows] = {}
@@ -73,12 +108,10 @@ class noted:
         global _now
         _now = self._rows
         for some in _now.values():
-            some.users, some.full = 0, False
+            some.begin()
 
     def __exit__(self, *error: object) -> None:
         global _now
-        for some in _now.values():
-            some.end()
         _now = {}
 
 
@@ -96,29 +129,6 @@ class handing:
         _handing = False
 
 
-class _Handed(torch.autograd.Function):
-    """input (N, K), weight (M, K), bias (M,) or None → (N, M), as F.linear; where rows are handed over, weights get no
-    gradient. May be differentiated any number of times."""
-
-    @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows) -> Tensor:
-        ctx.save_for_backward(input, weight)
-        ctx.rows = rows
-        return F.linear(input, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        (gradient,), (input, weight), rows = gradients, ctx.saved_tensors, ctx.rows
-        of_input, of_weight, of_bias, _ = ctx.needs_input_grad
-        weights = None
-        if of_weight:
-            if _handing and rows.users == 1 and not rows.full and not torch.is_grad_enabled():
-                rows.write(input, gradient)
-            else:
-                weights = gradient.t() @ input
-        return gradient @ weight if of_input else None, weights, gradient.sum(0) if of_bias else None, None
-
-
 class HandedLinear(nn.Linear):
     """A linear layer that hands rows over where it is `noted`, and is nn.Linear elsewhere."""
 
@@ -127,7 +137,6 @@ class HandedLinear(nn.Linear):
         rows = _now.get(id(self.weight))
         if (
             rows is None
-            or rows.off
             or not torch.is_grad_enabled()
             or input.dim() != 2
             or input.shape[0] != rows.count
@@ -136,9 +145,7 @@ class HandedLinear(nn.Linear):
             or torch._C._are_functorch_transforms_active()
         ):
             return super().forward(input)
-        rows.users += 1
-        output: Tensor = _Handed.apply(input, self.weight, self.bias, rows)
-        return output
+        return rows.use(input, self.bias)
 
     def _get_name(self) -> str:
         return "Linear"
@@ -181,14 +188,14 @@ def _tried() -> bool:
         for layer in (plain, handed):
             layer.weight.copy_(torch.linspace(-2, 1, 35).view(5, 7))
             layer.bias.copy_(torch.linspace(0, 1, 5))
-    rows = Rows(torch.zeros(4, 7), torch.zeros(4, 5), slice(0, 4))
+    alike = handed.weight.detach().requires_grad_()
+    rows = Rows(torch.zeros(4, 7), torch.zeros(4, 5), slice(0, 4), alike, {id(handed.bias)})
 
     def gradients(layer: nn.Linear) -> tuple[Tensor, ...]:
         return torch.autograd.grad(layer(x).square().sum(), [layer.weight, layer.bias], allow_unused=True)
 
     expected = gradients(plain)
-    with noted({id(handed.weight): rows}):
-        alike = all(map(torch.equal, expected, gradients(handed)))
+    same = all(map(torch.equal, expected, gradients(handed)))
     with noted({id(handed.weight): rows}), handing():
         weights, bias = gradients(handed)
-    return alike and weights is None and torch.equal(bias, expected[1]) and torch.equal(rows.of_own(), expected[0])
+    return same and weights is None and torch.equal(bias, expected[1]) and torch.equal(rows.of_own(), expected[0])

@@ -1,9 +1,9 @@
 """Sums between processes of one machine through memory that they share: a tenth of what the loopback network takes.
 
 Every rank writes its numbers into a place of its own, meets the others, and adds up all places by itself, in the order
-of ranks: the same bits on each. Two places are taken in turn, so that one is written while another is still read. They
-meet by a few words on a socket from each to each, which say what each is at: where that differs, nobody reads what
-others wrote for something else. One that dies closes its sockets, and all others know.
+of ranks: the same bits on each. Two places are taken in turn, so that one is written while another is still read. Where
+they meet (`tui_gen.train.tuned.meeting`), each says what it is at: where that differs, nobody reads what others wrote
+for something else. One that dies closes its sockets, and all others know.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ import os
 import socket
 import struct
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tui_gen.quantities import span
-from tui_gen.train.order import WORDS, Apart
+from tui_gen.train.tuned import blocks
+from tui_gen.train.tuned.blocks import Counter
+from tui_gen.train.tuned.meeting import WAKE, Meeting, room
 
 MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-SPIN = 0.0003
-"""Seconds that one waits awake for the others: to fall asleep and to be woken up takes as long."""
-PAUSE, LONGEST = 16, 1024
-"""How often one does not wait awake after that was in vain, and at most, as each time that is in vain doubles it: where
-others want the cores, nearly never."""
+
+MEETING = "a meeting"
+
+
+def needed(count: int) -> int:
+    """Bytes of memory that the sums and meetings of `count` processes need."""
+    return 2 * count * PLACE + room(count)
 
 
 class HostGroup(Protocol):
@@ -52,13 +54,11 @@ class OneHost:
     """One rank's side of it: `peers` are connected sockets by rank, `memory` is shared by all."""
 
     def __init__(self, rank: int, peers: dict[int, socket.socket], memory: mmap.mmap, timeout: float) -> None:
-        self.rank, self.peers, self.timeout = rank, peers, timeout
-        self._places = torch.frombuffer(memory, dtype=torch.uint8).view(2, len(peers) + 1, PLACE)
-        self._turn = self._exchanges = 0
-        self._asleep = 0 if (os.cpu_count() or 1) > len(peers) else sys.maxsize
-        self._pause = PAUSE
-        for peer in peers.values():
-            peer.settimeout(timeout)
+        self.rank, self.peers = rank, peers
+        count = len(peers) + 1
+        self._places = torch.frombuffer(memory, dtype=torch.uint8, count=2 * count * PLACE).view(2, count, PLACE)
+        self._turn = 0
+        self.meeting = Meeting(rank, peers, memory, 2 * count * PLACE, timeout)
 
     def sum_(self, tensor: Tensor, what: str) -> None:
         """Replace a contiguous tensor by its sum over all ranks. Raises RuntimeError where one is gone, and Apart where
@@ -88,48 +88,14 @@ class OneHost:
             self._turn ^= 1
         return parts
 
-    def meet(self, what: str = "a meeting") -> None:
+    def meet(self, what: str = MEETING) -> None:
         """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone, and
         Apart where one is at something else than `what`."""
-        self._exchanges += 1
-        mine = f"exchange {self._exchanges:,}, {what}".encode()[:WORDS]
-        rank = next(iter(self.peers))
-        try:
-            for peer in self.peers.values():
-                peer.send(mine)
-            for rank, peer in self.peers.items():
-                theirs = self._awake(peer) or peer.recv(WORDS)
-                if not theirs:
-                    raise RuntimeError(f"connection to rank {rank} closed: its process has ended")
-                if theirs != mine:
-                    raise Apart(f"it is at {mine.decode()}, and rank {rank} at {theirs.decode()}")
-        except TimeoutError:
-            raise RuntimeError(f"Timed out: rank {rank} has said nothing for {span(self.timeout)}") from None
-        except OSError as error:
-            raise RuntimeError(f"connection to rank {rank} lost: {error}") from error
-
-    def _awake(self, peer: socket.socket) -> bytes:
-        """What another says within a moment, waited for awake; nothing where it does not, or is gone. After that was in
-        vain, nothing at once for a while."""
-        if self._asleep:
-            self._asleep -= 1
-            return b""
-        descriptor, deadline = peer.fileno(), time.perf_counter() + SPIN
-        while True:
-            try:
-                words = os.read(descriptor, WORDS)
-            except BlockingIOError:
-                if time.perf_counter() < deadline:
-                    continue
-                self._asleep, self._pause = self._pause, min(LONGEST, 2 * self._pause)
-                return b""
-            self._pause = PAUSE
-            return words
+        self.meeting.meet(what)
 
     def close(self) -> None:
         """Let the others know that this rank has left."""
-        for peer in self.peers.values():
-            peer.close()
+        self.meeting.close()
 
 
 def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | None:
@@ -152,7 +118,7 @@ def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | Non
         try:
             assert listener is not None
             peers = _peers(group.rank, names, listener, opening)
-            side = OneHost(group.rank, peers, _memory(group.rank, peers, 2 * group.count * PLACE), timeout)
+            side = OneHost(group.rank, peers, _memory(group.rank, peers, needed(group.count)), timeout)
         except (OSError, ValueError):
             side = None
         together = all_agree(group, side is not None)
@@ -168,6 +134,15 @@ def more_memory(group: HostGroup, host: OneHost, size: int) -> mmap.mmap | None:
     with contextlib.suppress(OSError, ValueError):
         memory = _memory(group.rank, host.peers, size)
     return memory if all_agree(group, memory is not None) else None
+
+
+def more_counters(group: HostGroup, host: OneHost, number: int) -> list[Counter] | None:
+    """So many counters that all ranks share; None on all of them where one cannot have them."""
+    descriptors = None
+    with contextlib.suppress(OSError, ValueError):
+        descriptors = _passed(group.rank, host.peers, lambda: blocks.counters(number), number)
+    mine = None if descriptors is None else [Counter(descriptor) for descriptor in descriptors]
+    return mine if all_agree(group, mine is not None) else None
 
 
 def all_agree(group: HostGroup, fine: bool) -> bool:
@@ -223,23 +198,33 @@ def _made(size: int) -> int:
 
 def _memory(rank: int, peers: dict[int, socket.socket], size: int) -> mmap.mmap:
     """Memory that all ranks share: rank 0 makes it, and hands it to each. Raises OSError where it cannot be had."""
+    [descriptor] = _passed(rank, peers, lambda: [_made(size)], 1)
+    try:
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _passed(
+    rank: int, peers: dict[int, socket.socket], make: Callable[[], list[int]], number: int
+) -> list[int]:
+    """So many descriptors that rank 0 makes and hands to each. Raises OSError where they cannot be had."""
     if rank == 0:
         try:
-            descriptors = [_made(size)]
+            descriptors = make()
         except OSError:
             for peer in peers.values():
                 peer.sendall(b"-")
             raise
         for peer in peers.values():
             socket.send_fds(peer, [b"m"], descriptors)
-    else:
-        _, descriptors, _, _ = socket.recv_fds(peers[0], 1, 1)
-        if not descriptors:
-            raise OSError("rank 0 has no memory to share")
-    try:
-        return mmap.mmap(descriptors[0], size)
-    finally:
-        os.close(descriptors[0])
+        return descriptors
+    word = WAKE
+    while word == WAKE:  # one that was sent to wake this process, which had noticed by itself
+        word, received, _, _ = socket.recv_fds(peers[0], 1, number)
+    if len(received) < number:
+        raise OSError("rank 0 has nothing to share")
+    return received
 
 
 def _peers(rank: int, names: list[str], listener: socket.socket, opening: float) -> dict[int, socket.socket]:
