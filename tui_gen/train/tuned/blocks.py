@@ -139,13 +139,15 @@ class Work:
                 self._ready.append((place, block, gradient))
 
     def finish(self, optimizer: FusedAdam) -> None:
-        """Update what `ahead` has computed; compute what is left, and update it, block after block."""
+        """Update what `ahead` has computed; compute what is left, and update it, two blocks at once."""
         self._update(optimizer)
         for place, shared in self.shared.items():
             if shared.rows.full:
                 for block, gradient in shared.take():
                     self._ready.append((place, block, gradient))
-                    self._update(optimizer)
+                    if len(self._ready) > 1:
+                        self._update(optimizer)
+        self._update(optimizer)
 
     def _update(self, optimizer: FusedAdam) -> None:
         if self._ready:

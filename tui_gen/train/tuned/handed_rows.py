@@ -73,10 +73,8 @@ class Rows:
             self.write(self._input, gradient)
 
     def write(self, inputs: Tensor, gradients: Tensor) -> None:
-        """Hand over the own rows."""
-        with torch.no_grad():
-            self._ours[0].copy_(inputs)
-            self._ours[1].copy_(gradients)
+        """Hand over the own rows, where no graph is made."""
+        torch._foreach_copy_(self._ours, (inputs, gradients))
         self._input, self.full = None, True
         self._written()
 
