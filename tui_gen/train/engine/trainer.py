@@ -108,13 +108,11 @@ class Trainer:
         self.in_order = True
         """Whether gradients are brought into the order that their parameters have in memory: PyTorch's fused optimisers
         pair them as they lie. Runs begun before this was known go on as they were."""
-        self.hands_rows = True
-        """Whether processes hand over rows of wide linear layers in the place of gradients: another order of sums."""
-        self.in_blocks = True
-        """Whether such gradients are computed in blocks, of which each process takes the next one it comes to."""
+        self.hands_rows = self.in_blocks = True
+        """Whether processes hand over rows of wide linear layers in the place of gradients, another order of sums; and
+        compute those in blocks, of which each takes the next one it comes to."""
         self.spread = True
-        """Whether a validation of some of the examples takes them from all over. Before, runs took the first ones, and
-        go on so: their curves would jump."""
+        """Whether a validation of some examples takes them from all over; runs begun before keep to the first ones."""
         self.model.train()
 
     def _prepare(self) -> None:

@@ -137,7 +137,8 @@ class Meeting:
                 raise Apart(f"it is at {mine}, and rank {rank} at {theirs}")
 
     def early(self, parts: int) -> None:
-        """Tell the others that some of what is for the next exchange can be read already: `parts`, not 0."""
+        """Tell the others that some of what is for the next exchange can be read already: `parts`, not 0. Wakes nobody.
+        """
         place = _NUMBERS * self.rank
         self._numbers[place + _PARTS] = parts
         self._numbers[place + _EARLY] = self.number + 1
